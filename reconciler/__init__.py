@@ -1,0 +1,1 @@
+"""A Kubernetes operator that keeps the record of every Helm release of a cluster."""

@@ -1,0 +1,1 @@
+"""What a look at the cluster becomes: Helm releases, attribution, the fold into apps."""

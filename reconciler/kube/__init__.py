@@ -1,0 +1,1 @@
+"""The edge to the Kubernetes API; nothing else imports its client."""

@@ -1,0 +1,286 @@
+"""The values that everything else speaks of: an app, a snapshot, their bytes and their digests.
+
+All structs are frozen and hashable, their field order is the key order of the emitted and the stored
+JSON, and their lists are sorted tuples without duplicates, so that one cluster state has one encoding.
+
+The emitted form of an app is ``{"app_api_info", "app_info"}``; the stored form has no ``email_id`` and
+one more block, ``record``, which is never emitted.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import cached_property
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+FORMAT = 1
+"""The version of the stored form; a program refuses to write over a newer one."""
+
+UNINSTALLED = "uninstalled"
+"""Helm's status of a release that is gone; also what the API is told of one."""
+
+
+class AppKey(NamedTuple):
+    """What identifies an app within its cluster. ``str()`` gives ``namespace/name``."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> "AppKey":
+        """Read ``namespace/name``; ValueError for anything else."""
+        namespace, slash, name = text.partition("/")
+        if not (namespace and slash and name) or "/" in name:
+            raise ValueError(f"{text!r} is not of the form NAMESPACE/NAME")
+        return cls(namespace, name)
+
+
+class Value(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
+    """Base of the stored values: immutable, comparable, strict when decoded."""
+
+
+class HelmInfo(Value, frozen=True):
+    """A release's newest revision. ``updated`` is RFC 3339 as Helm recorded it; ``chart`` a name."""
+
+    name: str
+    namespace: str
+    revision: int
+    updated: str
+    status: str
+    chart: str
+    appVersion: str  # noqa: N815 - the wire's spelling
+
+
+class PodInfo(Value, frozen=True):
+    """One container image of a pod (regular containers only). ``status`` is the pod's phase."""
+
+    name: str
+    namespace: str
+    image: str
+    status: str
+
+
+class ServiceInfo(Value, frozen=True):
+    """One port of a service; port 0 stands for a service without ports."""
+
+    name: str
+    namespace: str
+    port: int
+
+
+class VolumeInfo(Value, frozen=True):
+    """A persistent volume claim. ``size``: bytes requested, rounded up."""
+
+    name: str
+    namespace: str
+    size: int
+
+
+class IngressInfo(Value, frozen=True):
+    """One host of an ingress; domain "" stands for an ingress without hosts."""
+
+    name: str
+    namespace: str
+    domain: str
+
+
+class AppInfo(Value, frozen=True):
+    helm_info: HelmInfo
+    pod_info: tuple[PodInfo, ...] = ()
+    service_info: tuple[ServiceInfo, ...] = ()
+    volume_info: tuple[VolumeInfo, ...] = ()
+    ingress_info: tuple[IngressInfo, ...] = ()
+
+
+class AppApiInfo(Value, frozen=True):
+    """Whose app it is. ``hossted_helm``: the app_uuid came from the namespace's Secret ``uuid``."""
+
+    cluster_uuid: str
+    app_uuid: str
+    app_name: str
+    hossted_helm: bool
+
+
+class Container(Value, frozen=True):
+    """``kind``: ``app`` or ``init``; ``digest``: of the image that runs, "" until known."""
+
+    pod: str
+    container: str
+    kind: str
+    image: str
+    digest: str
+
+
+class ServiceRecord(Value, frozen=True):
+    name: str
+    type: str
+
+
+class Route(Value, frozen=True):
+    """Where hosts come from. ``kind``: ``Ingress``."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Record(Value, frozen=True):
+    """What is recorded of an app and never emitted.
+
+    ``rolled_back_to``: the number in Helm's own description "Rollback to N", else 0.
+    """
+
+    chart_version: str
+    rolled_back_to: int = 0
+    containers: tuple[Container, ...] = ()
+    services: tuple[ServiceRecord, ...] = ()
+    routes: tuple[Route, ...] = ()
+
+
+class App(Value, frozen=True, dict=True):
+    """A release with what belongs to it, in the stored form."""
+
+    app_api_info: AppApiInfo
+    app_info: AppInfo
+    record: Record
+
+    @property
+    def key(self) -> AppKey:
+        return AppKey(self.app_info.helm_info.namespace, self.app_info.helm_info.name)
+
+    @property
+    def app_uuid(self) -> str:
+        return self.app_api_info.app_uuid
+
+    @property
+    def helm(self) -> HelmInfo:
+        return self.app_info.helm_info
+
+    @cached_property
+    def digest(self) -> str:
+        """blake2b-256 (hex) of the canonical JSON of the stored form."""
+        return digest_of(encode(self))
+
+    def as_uninstalled(self) -> "App":
+        """What the API is told when the app is gone: its identity, the status, empty lists."""
+        helm = msgspec.structs.replace(self.helm, status=UNINSTALLED)
+        return msgspec.structs.replace(
+            self,
+            app_info=AppInfo(helm_info=helm),
+            record=Record(chart_version=self.record.chart_version),
+        )
+
+    @property
+    def is_uninstalled(self) -> bool:
+        return self.helm.status == UNINSTALLED
+
+
+class EmittedApiInfo(Value, frozen=True):
+    cluster_uuid: str
+    app_uuid: str
+    app_name: str
+    email_id: str
+    hossted_helm: bool
+
+
+class EmittedApp(Value, frozen=True):
+    """What one push carries."""
+
+    app_api_info: EmittedApiInfo
+    app_info: AppInfo
+
+
+def emitted(app: App, email_id: str) -> EmittedApp:
+    """The emitted form of a stored app."""
+    who = app.app_api_info
+    return EmittedApp(
+        app_api_info=EmittedApiInfo(
+            cluster_uuid=who.cluster_uuid,
+            app_uuid=who.app_uuid,
+            app_name=who.app_name,
+            email_id=email_id,
+            hossted_helm=who.hossted_helm,
+        ),
+        app_info=app.app_info,
+    )
+
+
+def tells_the_same(one: App, other: App) -> bool:
+    """Whether two apps have the same emitted form, ``email_id`` aside."""
+    return one.app_api_info == other.app_api_info and one.app_info == other.app_info
+
+
+class PushPolicy(Value, frozen=True):
+    on: str = "HelmUpdate"
+    approval: str = "Automatic"
+
+
+class PolicyInEffect(Value, frozen=True):
+    """The part of a project's spec that explains a snapshot, as ``cluster.yaml`` records it."""
+
+    stop: bool = False
+    denyNamespaces: tuple[str, ...] = ()  # noqa: N815 - the spec's spelling
+    interval: str = "10m"
+    settle: str = "5s"
+    push: PushPolicy = PushPolicy()
+
+    def denies(self, namespace: str) -> bool:
+        """Whether a namespace is off limits (exact names or shell globs, case-sensitive)."""
+        return any(fnmatchcase(namespace, pattern) for pattern in self.denyNamespaces)
+
+
+class Cluster(Value, frozen=True):
+    """What ``cluster.yaml`` says. ``unreadable``: sorted ``kind`` or ``kind in namespace``."""
+
+    format: int = FORMAT
+    name: str = ""
+    kube_system_uid: str = ""
+    policy: PolicyInEffect = PolicyInEffect()
+    unreadable: tuple[str, ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True, dict=True):
+    """An immutable inventory: whose it is, and its apps by key."""
+
+    cluster_uuid: str
+    cluster: Cluster
+    apps: Mapping[AppKey, App]
+
+    @cached_property
+    def digest(self) -> str:
+        """blake2b-256 (hex) over the cluster UUID and the sorted lines ``<ns>/<name> <app digest>``."""
+        lines = sorted(f"{key} {app.digest}\n" for key, app in self.apps.items())
+        return digest_of((self.cluster_uuid + "\n" + "".join(lines)).encode())
+
+
+def snapshot_of(cluster_uuid: str, cluster: Cluster, apps: Iterable[App]) -> Snapshot:
+    """A snapshot of these apps, in key order."""
+    return Snapshot(cluster_uuid, cluster, {app.key: app for app in sorted(apps, key=lambda a: a.key)})
+
+
+def encode(value: object) -> bytes:
+    """Canonical JSON: UTF-8, no white space, keys in field order."""
+    return msgspec.json.encode(value)
+
+
+def decode_app(data: bytes) -> App:
+    """The inverse of ``encode`` for a stored app; ``msgspec.ValidationError`` if it is not one."""
+    return _APP.decode(data)
+
+
+def digest_of(data: bytes) -> str:
+    return blake2b(data, digest_size=32).hexdigest()
+
+
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC to the second, with Z: the form of Kubernetes' own timestamps."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_APP = msgspec.json.Decoder(App)

@@ -1,0 +1,1 @@
+"""The reconcile, its loop, and how it reports."""

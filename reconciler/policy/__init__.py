@@ -1,0 +1,1 @@
+"""What the policy decides: pure functions from a spec and facts to actions."""

@@ -1,0 +1,83 @@
+"""The ledger's values: per app, what the API acknowledged and what is being told it.
+
+An entry is machine state: small, strongly consistent, apart from the snapshots. The transitions on it
+are in ``protocol``; keeping it is the work of ``reconciler.state.ledger``.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from reconciler.model import App, AppKey
+
+
+class Sending(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What may have reached the API: durable before the request leaves, kept until it is answered.
+
+    ``key``: the Idempotency-Key (a UUIDv7); ``body``: the request's bytes as text, retried as they are.
+    """
+
+    key: str
+    app: App
+    body: str
+
+
+class Acked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the API acknowledged. ``app`` is None once that was an uninstall."""
+
+    key: str
+    app_uuid: str
+    at: datetime
+    app: App | None = None
+
+
+class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The API refused this content (400, 413, 422). ``digest``: of the emitted form without email_id."""
+
+    digest: str
+    status: int
+    at: datetime
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One app's line of the ledger.
+
+    ``last_key``: no key that is drawn may be smaller. ``unsettled``: the digest of the app as it was
+    recorded while not quiet in the wake of a Helm change; its first quiet state belongs to that change.
+    """
+
+    acked: Acked | None = None
+    sending: Sending | None = None
+    rejected: Rejected | None = None
+    last_key: str = ""
+    unsettled: str = ""
+
+
+EMPTY = Entry()
+
+
+class LedgerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the ledger knows besides the apps.
+
+    ``adopted``: app UUIDs taken over, by ``namespace/name``; ``instances``: Instances of ours, newest
+    last; ``endpoint``: scheme, host and path that the entries are about.
+    """
+
+    cluster_uuid: str = ""
+    kube_system_uid: str = ""
+    adopted: Mapping[str, str] = {}
+    instances: tuple[str, ...] = ()
+    endpoint: str = ""
+
+
+class LedgerView(msgspec.Struct, frozen=True):
+    """The ledger at one moment.
+
+    ``suspect``: it was just made, or may be older than it was (restored from a backup): what it says was
+    acknowledged is in doubt.
+    """
+
+    facts: LedgerFacts
+    entries: Mapping[AppKey, Entry]
+    suspect: bool = False

@@ -1,0 +1,118 @@
+"""The state store's contract: what git and ConfigMaps both promise, and the contract tests check.
+
+A store holds tracks, one per cluster; a track is a line of revisions, each a whole snapshot. Appending is
+compare-and-swap: it succeeds only on top of the revision that the caller built on. A revision exists
+once it is durable where the store is (for git with a remote: there).
+"""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from reconciler.changes.change import Changeset
+from reconciler.model import AppKey, Snapshot
+
+
+class Message(msgspec.Struct, frozen=True):
+    """A revision's text: ``trailers`` in order, as git's trailers (``Cluster-UUID``, ``Snapshot`` …)."""
+
+    subject: str
+    body: str = ""
+    trailers: tuple[tuple[str, str], ...] = ()
+
+    def trailer(self, name: str) -> str:
+        """The first trailer of that name, or ""."""
+        return next((value for key, value in self.trailers if key == name), "")
+
+    def render(self) -> str:
+        """The whole text: subject, body, trailers, separated by blank lines, ending in a newline."""
+        trailers = "\n".join(f"{name}: {value}" for name, value in self.trailers)
+        return "\n\n".join(part for part in (self.subject, self.body, trailers) if part) + "\n"
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """One entry of a track. ``id``: a commit's hash, or ``r`` and a number for ConfigMaps.
+
+    ``happened``: when the change happened (git's author date); ``recorded``: when it was recorded.
+    """
+
+    id: str
+    message: Message
+    happened: datetime
+    recorded: datetime
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """A revision and the snapshot that it holds."""
+
+    revision: Revision
+    snapshot: Snapshot
+
+
+class ClusterDirectory(msgspec.Struct, frozen=True):
+    """A cluster that the store knows: its UUID and the kube-system UID recorded beside it, or ""."""
+
+    cluster_uuid: str
+    kube_system_uid: str
+
+
+class Track(Protocol):
+    """The observed track of one cluster."""
+
+    async def tip(self) -> Recorded | None:
+        """The newest revision and its snapshot, or None before the first. Cheap when nothing changed.
+
+        Raises StoreError when the store cannot be reached, FormatError when it is a newer program's,
+        and nothing else: who wrote the tip is for the caller to judge, by its ``Instance`` trailer.
+        """
+        ...
+
+    async def append(
+        self,
+        snapshot: Snapshot,
+        changes: Changeset,
+        message: Message,
+        *,
+        on: Recorded | None,
+        happened: datetime,
+        recorded: datetime,
+    ) -> Recorded:
+        """Append a snapshot on top of ``on``; only what ``changes`` names is written.
+
+        Raises LostRaceError when ``on`` is not the tip any more (read the tip and build again),
+        StoreError when nothing is known to be written, TooLargeError when it does not fit.
+        """
+        ...
+
+    def history(self, app: AppKey | None = None) -> AsyncIterator[Revision]:
+        """Revisions, newest first; only those that changed ``app`` when it is given."""
+        ...
+
+    async def at(self, revision: str) -> Recorded:
+        """The revision of that id (or an unambiguous beginning of it); UsageError if there is none."""
+        ...
+
+    async def before(self, revision: str) -> Recorded | None:
+        """The revision of this cluster that came before, or None for the first."""
+        ...
+
+
+class Store(Protocol):
+    """Where snapshots are kept. ``location`` is for people and holds no credentials."""
+
+    @property
+    def location(self) -> str: ...
+
+    async def clusters(self) -> tuple[ClusterDirectory, ...]:
+        """The clusters that have state here, oldest first."""
+        ...
+
+    def track(self, cluster_uuid: str) -> Track:
+        """The observed track of a cluster; the same object each time."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of files, processes and connections."""
+        ...
