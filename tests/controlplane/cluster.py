@@ -1,0 +1,170 @@
+"""What a test does with a cluster: kubectl, helm, tokens, the audit log, waiting."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from tests.controlplane.audit import AuditEvent, read_audit_log
+
+T = TypeVar("T")
+
+CHARTS = Path(__file__).parents[1] / "charts"
+PAUSE = 0.02  # seconds between two looks
+
+
+class CommandError(Exception):
+    """kubectl or helm ended with an error; the message has what it said."""
+
+
+class WaitError(Exception):
+    """What a test waited for did not come."""
+
+
+@dataclass
+class Cluster:
+    """A Kubernetes API with an administrator's kubeconfig, and the programs to use it with."""
+
+    folder: Path
+    programs: Mapping[str, Path]
+    server: str = ""
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig (user `admin`)."""
+        return self.folder / "admin.kubeconfig"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate that the API server's own is to be checked with."""
+        return self.folder / "certificates" / "apiserver.crt"
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's audit log."""
+        return self.folder / "audit.log"
+
+    def kubectl(self, *args: str, stdin: str | None = None, kubeconfig: Path | None = None) -> str:
+        """Runs the real kubectl; what it printed."""
+        return self._run("kubectl", args, stdin, kubeconfig, {})
+
+    def helm(
+        self,
+        *args: str,
+        version: Literal[3, 4] = 3,
+        namespace: str = "default",
+        driver: Literal["secret", "configmap"] = "secret",
+        kubeconfig: Path | None = None,
+    ) -> str:
+        """Runs the real Helm, release storage by `driver`; what it printed."""
+        command = (*args, "--namespace", namespace)
+        return self._run(f"helm{version}", command, None, kubeconfig, {"HELM_DRIVER": driver})
+
+    def get(self, *args: str) -> Any:
+        """`kubectl get ... -o json`, decoded; of several objects, the list of them."""
+        answer = json.loads(self.kubectl("get", *args, "-o", "json"))
+        return answer["items"] if answer["kind"] == "List" else answer
+
+    def apply(self, *objects: Mapping[str, Any] | str, namespace: str = "default") -> None:
+        """`kubectl apply` of objects, each a mapping or YAML text."""
+        texts = [one if isinstance(one, str) else json.dumps(one) for one in objects]
+        self.kubectl("apply", "-n", namespace, "-f", "-", stdin="\n---\n".join(texts))
+
+    def mark(self) -> int:
+        """A point in the audit log, for `api_requests(since=...)`."""
+        return self.audit_log.stat().st_size
+
+    def api_requests(
+        self, since: int = 0, *, user: str | None = None, user_agent: str | None = None
+    ) -> list[AuditEvent]:
+        """The requests since the mark: of this user, by a program whose agent contains this."""
+        return [
+            event
+            for event in read_audit_log(self.audit_log, since)
+            if (user is None or event.user == user) and (user_agent is None or user_agent in event.user_agent)
+        ]
+
+    def token_for(self, namespace: str, serviceaccount: str) -> str:
+        """A real token of a ServiceAccount, from the TokenRequest API."""
+        return self.kubectl("create", "token", serviceaccount, "-n", namespace).strip()
+
+    def kubeconfig_for(self, namespace: str, serviceaccount: str) -> Path:
+        """A kubeconfig with such a token; the ServiceAccount's namespace is the default one."""
+        path = self.folder / f"{namespace}.{serviceaccount}.kubeconfig"
+        token = self.token_for(namespace, serviceaccount)
+        return self.write_kubeconfig(path, token, namespace)
+
+    def write_kubeconfig(self, path: Path, token: str, namespace: str = "default") -> Path:
+        """Writes a kubeconfig for a token."""
+        cluster = {"server": self.server, "certificate-authority": str(self.ca_file)}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": cluster}],
+            "users": [{"name": "test", "user": {"token": token}}],
+            "contexts": [
+                {
+                    "name": "test",
+                    "context": {"cluster": "test", "user": "test", "namespace": namespace},
+                }
+            ],
+            "current-context": "test",
+        }
+        path.touch(mode=0o600)  # helm warns of a kubeconfig that others may read
+        path.write_text(json.dumps(config))
+        return path
+
+    def wait(self, check: Callable[[], T | None], what: str, timeout: float = 30.0) -> T:
+        """Looks until `check` gives something true, and returns it; `what` is for the message.
+
+        Prefer `kubectl wait` and `kubectl rollout status` where they can say it.
+        """
+        deadline = time.monotonic() + timeout
+        pause = threading.Event()
+        while not (result := check()):
+            if time.monotonic() > deadline:
+                raise WaitError(f"{what}: not within {timeout:g} s{self.trouble()}")
+            pause.wait(PAUSE)  # nothing tells us of the change; between looks others may work
+        return result
+
+    def trouble(self) -> str:
+        """What is known of why things do not go on; appended to a timeout's message."""
+        return ""
+
+    def _run(
+        self,
+        program: str,
+        args: tuple[str, ...],
+        stdin: str | None,
+        kubeconfig: Path | None,
+        environment: Mapping[str, str],
+    ) -> str:
+        home = self.folder / "home"
+        done = subprocess.run(
+            [str(self.programs[program]), *args],
+            check=False,
+            input=stdin if stdin is not None else "",
+            capture_output=True,
+            text=True,
+            env={
+                "PATH": os.environ.get("PATH", os.defpath),
+                "HOME": str(home),
+                "KUBECONFIG": str(kubeconfig or self.kubeconfig),
+                "HELM_CACHE_HOME": str(home / "helm/cache"),
+                "HELM_CONFIG_HOME": str(home / "helm/config"),
+                "HELM_DATA_HOME": str(home / "helm/data"),
+                **environment,
+            },
+        )
+        if done.returncode != 0:
+            said = f"{done.stdout}{done.stderr}".strip()
+            raise CommandError(f"{program} {' '.join(args)}: status {done.returncode}\n{said}")
+        return done.stdout

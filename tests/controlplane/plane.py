@@ -1,0 +1,249 @@
+"""A real Kubernetes control plane on this machine: started in seconds, gone when it is left.
+
+etcd, kube-apiserver, kube-controller-manager and kube-scheduler are the real ones; kwok plays the
+kubelets by `assets/stages.yaml`. Nothing runs in containers, so images are never pulled.
+"""
+
+from __future__ import annotations
+
+import secrets
+import ssl
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.controlplane.build import build
+from tests.controlplane.cluster import Cluster
+from tests.controlplane.etcd import Entry, Etcd
+from tests.controlplane.processes import ProcessError, Processes, free_ports
+
+ASSETS = Path(__file__).parent / "assets"
+ATTEMPTS = 3
+NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
+# The plane's own programs are administrators too; names of their own keep them out of the audit.
+USERS = {
+    "admin": "admin",
+    "controller-manager": "system:kube-controller-manager",
+    "scheduler": "system:kube-scheduler",
+    "kwok": "plane:kwok",
+    "probe": "plane:probe",
+}
+
+
+class ControlPlane(Cluster):
+    """A cluster of one's own. `with ControlPlane() as plane:` starts and stops it.
+
+    `etcd` and `prefix` let a second cluster live in the first one's etcd: see `fork`.
+    """
+
+    def __init__(self, etcd: Etcd | None = None, prefix: str = "/registry") -> None:
+        self._processes = Processes()
+        super().__init__(folder=self._processes.folder, programs={})
+        self._etcd = etcd
+        self._prefix = prefix
+        self._owns_etcd = etcd is None
+        self._baseline: dict[str, Entry] = {}
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    @property
+    def etcd(self) -> Etcd:
+        """The store below the API server."""
+        if self._etcd is None:
+            raise ProcessError("the control plane has not been started")
+        return self._etcd
+
+    def start(self) -> None:
+        """Starts everything; returns when a chart could be installed."""
+        try:
+            self.programs = build()
+            (self.folder / "home").mkdir()
+            self._write_tokens()
+            self._start_servers()
+            for user in USERS:
+                self.write_kubeconfig(self.folder / f"{user}.kubeconfig", self.tokens[user])
+            self._start_controllers()
+            self.kubectl("apply", "-f", str(ASSETS / "objects.yaml"))
+            self._settle()
+            self._baseline = self.etcd.entries(self._prefix)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Ends all processes and removes their files; harmless when there are none."""
+        self._processes.stop()
+        if not self._owns_etcd:
+            self.etcd.delete_all(self._prefix)
+
+    def fork(self) -> ControlPlane:
+        """Another, empty cluster in the same etcd, under a prefix of its own; not yet started.
+
+        It has its own API server, UIDs, users and audit log.
+        """
+        return ControlPlane(etcd=self.etcd, prefix=f"/fork-{secrets.token_hex(4)}")
+
+    def reset(self) -> None:
+        """Puts the cluster back as it was when it had started: objects, not processes.
+
+        It goes past the API, so neither finalizers nor the audit log notice. Controllers may still
+        be acting on what they last saw, therefore it is done when a second look finds nothing new.
+        """
+        self.etcd.put_back(self._prefix, self._baseline)
+        self.wait(
+            lambda: not self.etcd.put_back(self._prefix, self._baseline),
+            "the controllers coming to rest",
+        )
+
+    def trouble(self) -> str:
+        """Says which process has ended, if one has."""
+        try:
+            self._processes.check()
+        except ProcessError as error:
+            return f"\n{error}"
+        return ""
+
+    def _start_servers(self) -> None:
+        """Starts etcd and the API server, on other ports when somebody was quicker to take one."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                if self._owns_etcd:
+                    self._start_etcd()
+                self._start_apiserver()
+            except ProcessError as error:
+                if "address already in use" not in str(error) or attempt == ATTEMPTS:
+                    raise
+                self._processes.end_all()
+            else:
+                return
+
+    def _start_etcd(self) -> None:
+        (port,) = free_ports(1)
+        url = f"http://127.0.0.1:{port}"
+        self._start(
+            "etcd",
+            data_dir=self.folder / "etcd",
+            listen_client_urls=url,
+            advertise_client_urls=url,
+            listen_peer_urls="http://127.0.0.1:0",
+            unsafe_no_fsync=True,  # what a crash would lose is thrown away anyway
+            quota_backend_bytes=4 << 30,
+            log_level="warn",
+        )
+        self._etcd = Etcd(url)
+        self._until(self.etcd.ready, "etcd answering")
+
+    def _start_apiserver(self) -> None:
+        (port,) = free_ports(1)
+        self.server = f"https://127.0.0.1:{port}"
+        key = self.ca_file.with_suffix(".key")  # made by the server itself as it starts
+        self._start(
+            "kube-apiserver",
+            etcd_servers=self.etcd.url,
+            etcd_prefix=self._prefix,
+            bind_address="127.0.0.1",
+            advertise_address="127.0.0.1",
+            secure_port=port,
+            cert_dir=self.ca_file.parent,
+            authorization_mode="RBAC",
+            token_auth_file=self.folder / "tokens.csv",
+            service_account_issuer="https://kubernetes.default.svc",
+            service_account_signing_key_file=key,
+            service_account_key_file=key,
+            service_cluster_ip_range="10.96.0.0/16",
+            audit_policy_file=ASSETS / "audit-policy.yaml",
+            audit_log_path=self.audit_log,
+            audit_log_mode="blocking",  # a request is in the file before its answer is out
+            audit_log_maxsize=100_000,  # never rotated: marks are offsets into this file
+            endpoint_reconciler_type="none",
+            enable_priority_and_fairness=False,
+            profiling=False,
+        )
+        self._until(self._apiserver_ready, "the API server being ready")
+
+    def _start_controllers(self) -> None:
+        common = {"leader_elect": False, "secure_port": 0, "profiling": False}
+        fast = {"kube_api_qps": 1000, "kube_api_burst": 2000}
+        self._start(
+            "kube-controller-manager",
+            kubeconfig=self.folder / "controller-manager.kubeconfig",
+            service_account_private_key_file=self.ca_file.with_suffix(".key"),
+            root_ca_file=self.ca_file,
+            pvclaimbinder_sync_period="1s",
+            **common,
+            **fast,
+        )
+        self._start(
+            "kube-scheduler",
+            kubeconfig=self.folder / "scheduler.kubeconfig",
+            **common,
+            **fast,
+        )
+        self._start(
+            "kwok",
+            kubeconfig=self.folder / "kwok.kubeconfig",
+            config=ASSETS / "stages.yaml",
+            manage_all_nodes=True,
+        )
+
+    def _settle(self) -> None:
+        """Waits for what controllers make by themselves, as it belongs to an empty cluster."""
+        expected = {f"{self._prefix}/minions/{node}" for node in ("node-1", "node-2")}
+        for namespace in NAMESPACES:
+            expected.add(f"{self._prefix}/serviceaccounts/{namespace}/default")
+            expected.add(f"{self._prefix}/configmaps/{namespace}/kube-root-ca.crt")
+        self._until(
+            lambda: expected <= set(self.etcd.entries(self._prefix, values=False)),
+            "the controllers making what every cluster has",
+        )
+        self.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=30s")
+
+    def _apiserver_ready(self) -> bool:
+        try:
+            context = ssl.create_default_context(cafile=str(self.ca_file))
+            opener = urllib.request.build_opener(
+                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+            )
+            token = f"Bearer {self.tokens['probe']}"
+            request = urllib.request.Request(f"{self.server}/readyz", headers={"Authorization": token})
+            with opener.open(request, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:  # not listening, no certificate yet, or 500 while it starts
+            return False
+
+    def _until(self, check: Callable[[], bool], what: str) -> None:
+        """Waits for a step of the start, or for a process to die of it."""
+
+        def look() -> bool:
+            self._processes.check()
+            return check()
+
+        self.wait(look, what, timeout=60)
+
+    def _write_tokens(self) -> None:
+        self.tokens = {user: secrets.token_hex(16) for user in USERS}
+        rows = [f"{self.tokens[key]},{name},{key},system:masters" for key, name in USERS.items()]
+        file = self.folder / "tokens.csv"
+        file.touch(mode=0o600)
+        file.write_text("\n".join(rows) + "\n")
+
+    def _start(self, program: str, **flags: object) -> None:
+        self._processes.start(program, self.programs[program], *_arguments(flags))
+
+
+def _arguments(flags: Mapping[str, object]) -> Iterator[str]:
+    for name, value in flags.items():
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        yield f"--{name.replace('_', '-')}={text}"
