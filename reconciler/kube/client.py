@@ -1,0 +1,222 @@
+"""Requests to the Kubernetes API: bodies are bytes, decoded with typed structs by whoever asks.
+
+Every failure is one of our errors: ForbiddenError (403), NotFoundError (404), ConflictError (409),
+TooLargeError (413, or a field too long), KubernetesError (anything else; ``status`` 0: no answer).
+Requests run in threads; a cancelled task goes on at once.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from reconciler.errors import KubernetesError
+from reconciler.kube import answers
+from reconciler.kube.stream import Stream
+from reconciler.kube.threads import in_thread
+from reconciler.kube.transport import Answer, Transport, Unanswered
+
+FIELD_MANAGER = "hossted-reconciler"
+"""The name under which the server notes what we wrote (``metadata.managedFields``)."""
+
+PAGE_SIZE = 500
+"""Objects a page: what kubectl and client-go use, about 10 MB of real pods."""
+
+MAX_REQUESTS = 8
+"""Requests at one time; more only queue at the server."""
+
+RESTARTS = 2
+"""How often a list whose continue token expired is begun again before it is asked for as a whole."""
+
+JSON = "application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+"""``Accept`` for a list without bodies: metadata only."""
+
+MERGE_PATCH = "application/merge-patch+json"
+
+T = TypeVar("T")
+
+Params = Mapping[str, str]
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A page of a list as its reader gives it. ``token``: for the next page, "" on the last."""
+
+    items: list[T]
+    resource_version: str
+    token: str = ""
+
+
+class Listed(msgspec.Struct, Generic[T], frozen=True):
+    """A whole list, and the version from which a watch goes on."""
+
+    items: list[T]
+    resource_version: str
+
+
+class _Request(NamedTuple):
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path.partition('?')[0]}"
+
+
+class Client:
+    """One API server, as one user."""
+
+    def __init__(self, transport: Transport, page_size: int = PAGE_SIZE) -> None:
+        self._transport = transport
+        self._page_size = page_size
+        self._slots = asyncio.Semaphore(MAX_REQUESTS)
+
+    @classmethod
+    def connect(
+        cls, context: str | None = None, *, kubeconfig: Path | None = None, page_size: int = PAGE_SIZE
+    ) -> "Client":
+        """A client for a kubeconfig's context, or for the cluster that we run in.
+
+        Nothing is sent yet. Raises SettingsError when there is no usable configuration.
+        """
+        return cls(Transport(context, kubeconfig), page_size)
+
+    @property
+    def server(self) -> str:
+        """The API server's URL, without credentials."""
+        return self._transport.server
+
+    async def get(self, path: str, params: Params | None = None, accept: str = JSON) -> bytes:
+        return await self._ask(_Request("GET", _url(path, params), {"accept": accept}), bytes)
+
+    async def list_all(
+        self,
+        path: str,
+        read: Callable[[bytes], Page[T]],
+        params: Params | None = None,
+        accept: str = JSON,
+    ) -> Listed[T]:
+        """Every object of a list, page by page; ``read`` decodes a page, in the request's thread.
+
+        The first page is asked for without a resourceVersion, the next by their token alone. A token that
+        expired on the way (410) begins the list again, and after that it is read as a whole.
+        """
+        for _ in range(RESTARTS):
+            with suppress(_Expired):
+                return await self._list_paged(path, read, params or {}, accept)
+        page = await self._ask(_Request("GET", _url(path, params), {"accept": accept}), read)
+        return Listed(page.items, page.resource_version)
+
+    async def create(self, path: str, body: bytes) -> bytes:
+        """POST; ConflictError when it is there already."""
+        return await self._write("POST", path, body, JSON)
+
+    async def replace(self, path: str, body: bytes) -> bytes:
+        """PUT; ConflictError when ``body`` names a resourceVersion that is not the newest."""
+        return await self._write("PUT", path, body, JSON)
+
+    async def patch(self, path: str, body: bytes) -> bytes:
+        """A JSON merge patch (RFC 7386)."""
+        return await self._write("PATCH", path, body, MERGE_PATCH)
+
+    async def delete(self, path: str, options: bytes | None = None) -> bytes:
+        headers = {"accept": JSON, "content-type": JSON}
+        return await self._ask(_Request("DELETE", path, headers, options), bytes)
+
+    async def watch(self, path: str, params: Params, read_timeout: float) -> AsyncIterator[bytes]:
+        """The lines of a watch until the server ends it; ``read_timeout``: seconds without any.
+
+        Leaving the iteration, by ``aclose`` or by cancellation, ends the connection at once.
+        """
+        request = f"WATCH {path}"
+        url = _url(path, {**params, "watch": "1"})
+        stream = Stream(self._transport, url, {"accept": JSON}, read_timeout)
+        try:
+            async for item in stream:
+                if isinstance(item, Answer):
+                    raise answers.error_for(request, item)
+                yield item
+        except Unanswered as failure:
+            raise KubernetesError(f"{request}: {failure}") from failure
+        finally:
+            stream.stop()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._transport.close()
+
+    async def _list_paged(
+        self, path: str, read: Callable[[bytes], Page[T]], params: Params, accept: str
+    ) -> Listed[T]:
+        items: list[T] = []
+        version = ""
+        token = ""
+        while True:
+            paging = {"limit": str(self._page_size), **({"continue": token} if token else {})}
+            request = _Request("GET", _url(path, {**params, **paging}), {"accept": accept})
+            try:
+                page = await self._ask(request, read)
+            except KubernetesError as error:
+                if token and error.status == 410:
+                    raise _Expired from error
+                raise
+            items += page.items
+            version = version or page.resource_version
+            token = page.token
+            if not token:
+                return Listed(items, version)
+
+    async def _write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
+        headers = {"accept": JSON, "content-type": content_type}
+        url = _url(path, {"fieldManager": FIELD_MANAGER})
+        return await self._ask(_Request(method, url, headers, body), bytes)
+
+    async def _ask(self, request: _Request, read: Callable[[bytes], T]) -> T:
+        """Send a request until it is answered, at most ``answers.ATTEMPTS`` times, and read the answer."""
+        attempt = 0
+        while True:
+            attempt += 1
+            last = attempt == answers.ATTEMPTS
+            retry_after = ""
+            try:
+                async with self._slots:
+                    answer, value = await in_thread(lambda: self._send(request, read))
+            except Unanswered as failure:
+                harmless = request.method == "GET" or not failure.sent
+                if last or not (failure.reset and harmless):
+                    raise KubernetesError(f"{request}: {failure}") from failure
+            else:
+                if value is not None:
+                    return value
+                if last or not answers.asks_again(request.method, answer):
+                    raise answers.error_for(str(request), answer)
+                retry_after = answer.retry_after
+            await asyncio.sleep(answers.pause(attempt, retry_after, random.random()))  # noqa: S311
+
+    def _send(self, request: _Request, read: Callable[[bytes], T]) -> tuple[Answer, T | None]:
+        answer = self._transport.send(request.method, request.path, request.headers, request.body)
+        if not 200 <= answer.status < 300:
+            return answer, None
+        try:
+            return answer, read(answer.body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise KubernetesError(f"{request}: the answer cannot be understood ({error})") from error
+
+
+class _Expired(Exception):  # noqa: N818 - a turn in a loop, not an error
+    """The continue token of a list is too old."""
+
+
+def segment(name: str) -> str:
+    """A name as one part of a path."""
+    return quote(name, safe="")
+
+
+def _url(path: str, params: Params | None) -> str:
+    return f"{path}?{urlencode(params)}" if params else path

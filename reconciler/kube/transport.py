@@ -1,0 +1,219 @@
+"""HTTP to the API server: configuration, credentials, connections; blocking, for use in threads.
+
+The ``kubernetes`` package finds the configuration (in-cluster, or a kubeconfig with its contexts, exec
+plugins and certificates) and refreshes tokens; its urllib3 pool carries our own requests, because the
+package's typed models cost fifty times what decoding the needed fields does. Importing it takes 0.4 s:
+it is imported when a connection is made, so that commands without a cluster do not pay.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+import urllib3
+from urllib3.exceptions import (
+    HTTPError,
+    LocationValueError,
+    NewConnectionError,
+    SSLError,
+)
+from urllib3.exceptions import (
+    TimeoutError as Urllib3TimeoutError,
+)
+
+from reconciler.errors import SettingsError
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to connect; an API server that is there answers in milliseconds."""
+
+READ_TIMEOUT = 30.0
+"""Seconds without a byte before a request is given up."""
+
+POOL_SIZE = 16
+"""Connections kept open; more than are ever used at once, so that none is made anew."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back. ``retry_after``: the header's text, "" when there was none."""
+
+    status: int
+    body: bytes
+    retry_after: str = ""
+
+
+class Unanswered(Exception):  # noqa: N818 - not an error of ours: it becomes a KubernetesError
+    """No answer. ``sent``: the request may have reached the server; ``reset``: trying again may help."""
+
+    def __init__(self, message: str, *, sent: bool, reset: bool) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.reset = reset
+
+
+class _Connection(NamedTuple):
+    """Where the server is, how to reach it, and what to say who we are (a header's value, or "")."""
+
+    host: str
+    pool: urllib3.PoolManager
+    authorization: Callable[[], str]
+
+
+class Transport:
+    """One API server, as one user. All methods block; all may be called from any thread."""
+
+    def __init__(self, context: str | None = None, kubeconfig: Path | None = None) -> None:
+        self._context = context
+        self._kubeconfig = kubeconfig
+        self._lock = threading.Lock()
+        self._connection = _load(context, kubeconfig)
+        self._user_agent = f"hossted-reconciler/{_version()}"
+
+    @property
+    def server(self) -> str:
+        """The API server's URL, without credentials."""
+        parts = urlsplit(self._connection.host)
+        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+
+    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
+        """One request and its whole answer, whatever its status; Unanswered when there is none.
+
+        An expired credential (401) is loaded again once: the server has not acted on such a request.
+        """
+        used = self._connection
+        answer = self._send(used, method, path, headers, body)
+        if answer.status == 401:
+            answer = self._send(self._renewed(used), method, path, headers, body)
+        return answer
+
+    def open(self, path: str, headers: Mapping[str, str], read_timeout: float) -> urllib3.BaseHTTPResponse:
+        """A GET whose answer is read as it comes; the caller closes it. Unanswered when there is none."""
+        connection = self._connection
+        try:
+            return connection.pool.urlopen(
+                "GET",
+                connection.host + path,
+                headers=self._headers(connection, headers),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
+                preload_content=False,
+                retries=False,
+                redirect=False,
+            )
+        except (HTTPError, OSError) as error:
+            raise self.unanswered(error) from error
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._connection.pool.clear()
+
+    def unanswered(self, error: Exception) -> Unanswered:
+        """What a failure on the way means, in a sentence that holds no credential."""
+        if isinstance(error, NewConnectionError):
+            return Unanswered(f"cannot connect to {self.server}", sent=False, reset=True)
+        if isinstance(error, SSLError):
+            return Unanswered(f"TLS with {self.server} failed: {error}", sent=False, reset=False)
+        if isinstance(error, Urllib3TimeoutError):
+            return Unanswered(f"{self.server} did not answer in time", sent=True, reset=False)
+        if isinstance(error, LocationValueError):
+            return Unanswered(f"{self.server} is not a usable address", sent=False, reset=False)
+        return Unanswered(f"the connection to {self.server} broke", sent=True, reset=True)
+
+    def _renewed(self, used: _Connection) -> _Connection:
+        """Configuration and credentials read again, once for all threads that were refused."""
+        with self._lock:
+            if self._connection is used:
+                self._connection = _load(self._context, self._kubeconfig)
+            return self._connection
+
+    def _send(
+        self, connection: _Connection, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        try:
+            response = connection.pool.urlopen(
+                method,
+                connection.host + path,
+                body=body,
+                headers=self._headers(connection, headers),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+                retries=False,
+                redirect=False,
+            )
+        except (HTTPError, OSError) as error:
+            raise self.unanswered(error) from error
+        return Answer(response.status, response.data, response.headers.get("retry-after", ""))
+
+    def _headers(self, connection: _Connection, headers: Mapping[str, str]) -> dict[str, str]:
+        # It may run a plugin or read the token's file: one thread at a time.
+        with self._lock:
+            value = connection.authorization()
+        credentials = {"authorization": value} if value else {}
+        return {"user-agent": self._user_agent, **headers, **credentials}
+
+
+def lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """The complete lines of an answer as they come, without their ends."""
+    pending = b""
+    # read1 gives what is there; stream() would wait until its buffer is full.
+    while chunk := response.read1():
+        *complete, pending = (pending + chunk).split(b"\n")
+        yield from (line for line in complete if line)
+
+
+def _load(context: str | None, kubeconfig: Path | None) -> _Connection:
+    """The configuration in force: a kubeconfig when one is asked for or there, else the pod's own."""
+    from kubernetes import client, config  # noqa: PLC0415 - see the module's docstring
+
+    configuration = client.Configuration()
+    configuration.connection_pool_maxsize = POOL_SIZE
+    configuration.keep_alive = True
+    try:
+        if context is None and kubeconfig is None and not _kubeconfig_exists(config):
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+        else:
+            # Nothing is written back: the file belongs to the person.
+            config.load_kube_config(  # type: ignore[no-untyped-call]
+                config_file=str(kubeconfig) if kubeconfig else None,
+                context=context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+        pool = client.ApiClient(configuration).rest_client.pool_manager
+    except Exception as error:  # whatever the loader and its parsers make of a person's file
+        raise SettingsError(_no_configuration(context, kubeconfig, error)) from error
+
+    def authorization() -> str:
+        settings = configuration.auth_settings()
+        return str(settings["BearerToken"]["value"]).strip() if "BearerToken" in settings else ""
+
+    return _Connection(configuration.host, pool, authorization)
+
+
+def _kubeconfig_exists(config: object) -> bool:
+    location: str = getattr(config, "KUBE_CONFIG_DEFAULT_LOCATION", "")
+    return any(Path(part).expanduser().is_file() for part in location.split(":") if part)
+
+
+def _no_configuration(context: str | None, kubeconfig: Path | None, error: Exception) -> str:
+    if kubeconfig is not None:
+        return f"the kubeconfig {kubeconfig} cannot be used ({_brief(error)}): give the path of a valid one"
+    if context is not None:
+        return f"no cluster for the context {context} ({_brief(error)}): see `kubectl config get-contexts`"
+    return f"no cluster to connect to ({_brief(error)}): set KUBECONFIG, or run inside a cluster"
+
+
+def _brief(error: Exception) -> str:
+    # A parser's error quotes the file, which may hold a token: only the loader's own words are shown, and
+    # of those nothing from a brace on, since it names an entry by its whole content.
+    if type(error).__name__ == "ConfigException":
+        return " ".join(str(error).partition("{")[0].split())[:200].rstrip(" ./")
+    return type(error).__name__
+
+
+def _version() -> str:
+    try:
+        return metadata.version("hossted-reconciler")
+    except metadata.PackageNotFoundError:
+        return "0"
