@@ -84,11 +84,13 @@ class StoredRelease(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ReleasePayload(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is kept of a release's body. ``last_deployed``: RFC 3339 as Helm wrote it."""
+    """What is kept of a release's body. ``last_deployed``: RFC 3339 as Helm wrote it, "" for never.
+
+    Namespace, revision and status come from the object and its labels: in the body they stand behind
+    the chart, the values and the manifest, which are never read.
+    """
 
     name: str
-    namespace: str
-    version: int
     last_deployed: str
     chart_name: str
     chart_version: str
