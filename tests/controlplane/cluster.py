@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +19,7 @@ from tests.controlplane.audit import AuditEvent, read_audit_log
 T = TypeVar("T")
 
 CHARTS = Path(__file__).parents[1] / "charts"
+HOLD = "test.hossted.com/hold-image-pull"
 PAUSE = 0.02  # seconds between two looks
 
 
@@ -36,11 +39,19 @@ class Cluster:
     programs: Mapping[str, Path]
     server: str = ""
     tokens: dict[str, str] = field(default_factory=dict)
+    namespace: str = "default"
+
+    def in_namespace(self, namespace: str) -> Cluster:
+        """The same cluster, seen from a namespace, which is made; kubectl and helm start there."""
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        view = Cluster(self.folder, self.programs, self.server, self.tokens, namespace)
+        view.write_kubeconfig(view.kubeconfig, self.tokens["admin"], namespace)
+        return view
 
     @property
     def kubeconfig(self) -> Path:
         """The administrator's kubeconfig (user `admin`)."""
-        return self.folder / "admin.kubeconfig"
+        return self.folder / f"admin.{self.namespace}.kubeconfig"
 
     @property
     def ca_file(self) -> Path:
@@ -60,12 +71,12 @@ class Cluster:
         self,
         *args: str,
         version: Literal[3, 4] = 3,
-        namespace: str = "default",
+        namespace: str = "",
         driver: Literal["secret", "configmap"] = "secret",
         kubeconfig: Path | None = None,
     ) -> str:
         """Runs the real Helm, release storage by `driver`; what it printed."""
-        command = (*args, "--namespace", namespace)
+        command = (*args, "--namespace", namespace or self.namespace)
         return self._run(f"helm{version}", command, None, kubeconfig, {"HELM_DRIVER": driver})
 
     def get(self, *args: str) -> Any:
@@ -73,10 +84,34 @@ class Cluster:
         answer = json.loads(self.kubectl("get", *args, "-o", "json"))
         return answer["items"] if answer["kind"] == "List" else answer
 
-    def apply(self, *objects: Mapping[str, Any] | str, namespace: str = "default") -> None:
+    def apply(self, *objects: Mapping[str, Any] | str) -> None:
         """`kubectl apply` of objects, each a mapping or YAML text."""
         texts = [one if isinstance(one, str) else json.dumps(one) for one in objects]
-        self.kubectl("apply", "-n", namespace, "-f", "-", stdin="\n---\n".join(texts))
+        self.kubectl("apply", "-f", "-", stdin="\n---\n".join(texts))
+
+    def package(self, chart: str, *, version: str = "", app_version: str = "") -> str:
+        """Packs one of the project's charts under another version; the archive's path."""
+        numbers = {"--version": version, "--app-version": app_version}
+        flags = [text for flag, number in numbers.items() if number for text in (flag, number)]
+        folder = tempfile.mkdtemp(prefix="package-", dir=self.folder)
+        self.helm("package", str(CHARTS / chart), "--destination", folder, *flags)
+        (archive,) = Path(folder).iterdir()
+        return str(archive)
+
+    def rolled_out(self, namespace: str = "", timeout: float = 30.0) -> None:
+        """Waits until all workloads have the pods they want, Jobs are over, and claims bound."""
+        where = namespace or self.namespace
+        kinds = "deployments,statefulsets,daemonsets,jobs,persistentvolumeclaims,pods"
+        self.wait(
+            lambda: not unfinished(self.get(kinds, "-n", where)),
+            f"the workloads of namespace {where} being rolled out",
+            timeout,
+        )
+
+    def finish_image_pulls(self, namespace: str = "") -> None:
+        """Lets the pods go on that the label `test.hossted.com/hold-image-pull` holds back."""
+        where = namespace or self.namespace
+        self.kubectl("label", "pods", "--all", "-n", where, f"{HOLD}-")
 
     def mark(self) -> int:
         """A point in the audit log, for `api_requests(since=...)`."""
@@ -168,3 +203,37 @@ class Cluster:
             said = f"{done.stdout}{done.stderr}".strip()
             raise CommandError(f"{program} {' '.join(args)}: status {done.returncode}\n{said}")
         return done.stdout
+
+
+def unfinished(objects: list[dict[str, Any]]) -> list[str]:
+    """Those of the workloads, claims and pods that are not yet as they are meant to be."""
+    return [
+        f"{one['kind']} {one['metadata']['name']}"
+        for one in objects
+        if not _finished(one["kind"], one["metadata"], one.get("spec", {}), one.get("status", {}))
+    ]
+
+
+def _finished(kind: str, meta: dict[str, Any], spec: dict[str, Any], status: dict[str, Any]) -> bool:
+    seen = status.get("observedGeneration") == meta.get("generation")
+    match kind:
+        case "Deployment" | "StatefulSet":
+            counts = {status.get(f"{name}eplicas", 0) for name in ("r", "readyR", "updatedR")}
+            return seen and counts == {spec.get("replicas", 1)}
+        case "DaemonSet":
+            counts = {status.get("numberReady", 0), status.get("updatedNumberScheduled", 0)}
+            return seen and counts == {status.get("desiredNumberScheduled")}
+        case "Job":
+            ends = {"Complete", "Failed"}
+            return any(one["type"] in ends for one in status.get("conditions", ()))
+        case "PersistentVolumeClaim":
+            return bool(status.get("phase") == "Bound")
+        case _:  # a pod may run or have ended; one that is being deleted is still in the way
+            return status.get("phase") != "Pending" and "deletionTimestamp" not in meta
+
+
+def large_values(path: Path, size: int = 300_000) -> Path:
+    """Writes a values file for the chart `bulky`: of this size, always the same, hard to pack."""
+    blob = random.Random(size).randbytes(size // 2).hex()
+    path.write_text(f"blob: {blob}\n")
+    return path

@@ -72,6 +72,7 @@ class ControlPlane(Cluster):
             (self.folder / "home").mkdir()
             self._write_tokens()
             self._start_servers()
+            self.write_kubeconfig(self.kubeconfig, self.tokens["admin"])
             for user in USERS:
                 self.write_kubeconfig(self.folder / f"{user}.kubeconfig", self.tokens[user])
             self._start_controllers()

@@ -1,0 +1,47 @@
+"""The parts that tests run against, each started once per run."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from tests.controlplane.cluster import Cluster
+from tests.controlplane.plane import ControlPlane
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what talks to the real control plane, so that `-m cluster` finds it."""
+    for item in items:
+        if "controlplane" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+
+
+@pytest.fixture(scope="session")
+def controlplane() -> Iterator[ControlPlane]:
+    """The run's control plane. Others use it too: prefer `cluster` or `fresh_cluster`."""
+    with ControlPlane() as plane:
+        yield plane
+
+
+@pytest.fixture
+def cluster(controlplane: ControlPlane) -> Iterator[Cluster]:
+    """A namespace of one's own in the run's cluster; kubectl and helm start there."""
+    name = f"test-{secrets.token_hex(4)}"
+    yield controlplane.in_namespace(name)
+    controlplane.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture
+def fresh_cluster(controlplane: ControlPlane) -> ControlPlane:
+    """The run's cluster, put back as it was at its start, for tests that look at all of it."""
+    controlplane.reset()
+    return controlplane
+
+
+@pytest.fixture
+def another_cluster(controlplane: ControlPlane) -> Iterator[ControlPlane]:
+    """A second cluster at the same time: its own API server, UIDs, users. It costs 4 seconds."""
+    with controlplane.fork() as plane:
+        yield plane
