@@ -1,0 +1,134 @@
+"""The blocks of an app: emitted from the objects that belong to it, or taken over from its last state."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from reconciler.inventory.objects import Claim, Ingress, Kind, Pod, Service
+from reconciler.model import (
+    App,
+    AppInfo,
+    Container,
+    HelmInfo,
+    IngressInfo,
+    PodInfo,
+    Record,
+    Route,
+    ServiceInfo,
+    ServiceRecord,
+    VolumeInfo,
+)
+
+
+class Objects:
+    """The objects of one release, in any order."""
+
+    def __init__(self) -> None:
+        self.pods: list[Pod] = []
+        self.services: list[Service] = []
+        self.claims: list[Claim] = []
+        self.ingresses: list[Ingress] = []
+
+
+class Blocks(msgspec.Struct, frozen=True):
+    """What an app consists of besides its release."""
+
+    pods: frozenset[PodInfo] = frozenset()
+    services: frozenset[ServiceInfo] = frozenset()
+    volumes: frozenset[VolumeInfo] = frozenset()
+    ingresses: frozenset[IngressInfo] = frozenset()
+    containers: frozenset[Container] = frozenset()
+    service_records: frozenset[ServiceRecord] = frozenset()
+    routes: frozenset[Route] = frozenset()
+
+    def where(self, wanted: Callable[[Kind, str], bool]) -> "Blocks":
+        """The items whose kind and namespace are wanted; what is recorded follows by its object's name."""
+        pods = frozenset(pod for pod in self.pods if wanted(Kind.PODS, pod.namespace))
+        services = frozenset(s for s in self.services if wanted(Kind.SERVICES, s.namespace))
+        pod_names = {pod.name for pod in pods}
+        service_names = {service.name for service in services}
+        return Blocks(
+            pods=pods,
+            services=services,
+            volumes=frozenset(v for v in self.volumes if wanted(Kind.CLAIMS, v.namespace)),
+            ingresses=frozenset(i for i in self.ingresses if wanted(Kind.INGRESSES, i.namespace)),
+            containers=frozenset(c for c in self.containers if c.pod in pod_names),
+            service_records=frozenset(s for s in self.service_records if s.name in service_names),
+            routes=frozenset(r for r in self.routes if wanted(Kind.INGRESSES, r.namespace)),
+        )
+
+    def __or__(self, other: "Blocks") -> "Blocks":
+        return Blocks(
+            pods=self.pods | other.pods,
+            services=self.services | other.services,
+            volumes=self.volumes | other.volumes,
+            ingresses=self.ingresses | other.ingresses,
+            containers=self.containers | other.containers,
+            service_records=self.service_records | other.service_records,
+            routes=self.routes | other.routes,
+        )
+
+    def app_info(self, helm_info: HelmInfo) -> AppInfo:
+        """The emitted block: lists sorted by all their fields."""
+        return AppInfo(
+            helm_info=helm_info,
+            pod_info=tuple(sorted(self.pods)),
+            service_info=tuple(sorted(self.services)),
+            volume_info=tuple(sorted(self.volumes)),
+            ingress_info=tuple(sorted(self.ingresses)),
+        )
+
+    def record(self, chart_version: str, rolled_back_to: int) -> Record:
+        """The block that is never emitted."""
+        return Record(
+            chart_version=chart_version,
+            rolled_back_to=rolled_back_to,
+            containers=tuple(sorted(self.containers)),
+            services=tuple(sorted(self.service_records)),
+            routes=tuple(sorted(self.routes)),
+        )
+
+
+def seen(objects: Objects) -> Blocks:
+    """One item per image of a pod's regular containers, per port of a service (none: 0), per host of an
+    ingress (none: ""), and per claim."""
+    return Blocks(
+        pods=frozenset(
+            PodInfo(pod.meta.name, pod.meta.namespace, container.image, pod.phase)
+            for pod in objects.pods
+            for container in pod.containers
+            if not container.init
+        ),
+        services=frozenset(
+            ServiceInfo(service.meta.name, service.meta.namespace, port)
+            for service in objects.services
+            for port in service.ports or (0,)
+        ),
+        volumes=frozenset(VolumeInfo(c.meta.name, c.meta.namespace, c.size) for c in objects.claims),
+        ingresses=frozenset(
+            IngressInfo(ingress.meta.name, ingress.meta.namespace, host)
+            for ingress in objects.ingresses
+            for host in ingress.hosts or ("",)
+        ),
+        containers=frozenset(
+            Container(pod.meta.name, c.name, "init" if c.init else "app", c.image, c.digest)
+            for pod in objects.pods
+            for c in pod.containers
+        ),
+        service_records=frozenset(ServiceRecord(s.meta.name, s.type) for s in objects.services),
+        routes=frozenset(Route("Ingress", i.meta.namespace, i.meta.name) for i in objects.ingresses),
+    )
+
+
+def last_known(app: App) -> Blocks:
+    """The blocks that an app had."""
+    info, record = app.app_info, app.record
+    return Blocks(
+        pods=frozenset(info.pod_info),
+        services=frozenset(info.service_info),
+        volumes=frozenset(info.volume_info),
+        ingresses=frozenset(info.ingress_info),
+        containers=frozenset(record.containers),
+        service_records=frozenset(record.services),
+        routes=frozenset(record.routes),
+    )
