@@ -1,0 +1,105 @@
+"""The ledger's contract: what is kept of each app's deliveries, and how it is changed.
+
+What an entry means, and the steps from one to the next, are in ``reconciler.policy``. Here it is kept:
+``FileLedger`` where there is no cluster, ``ConfigMapLedger`` where there is one. Only the holder of the
+lease writes; a write is fenced all the same, by compare-and-swap.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+import msgspec
+
+from reconciler.model import FORMAT, AppKey
+from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
+
+INSTANCES_KEPT: Final = 50
+"""Instances that the ledger remembers. The tip of a track is all that is judged by its Instance, and it is
+of a recent one: 50 starts of leadership without one commit lie between, before ours looks like a stranger's."""
+
+UNINSTALLED_KEPT: Final = timedelta(days=90)
+"""How long an acknowledged uninstall is remembered, for a receiver that asks what became of an app."""
+
+
+class Ledger(Protocol):
+    """Where entries are kept.
+
+    All methods raise LedgerError when the ledger cannot be read or written, or somebody else wrote it in
+    between: load again, and plan again. FormatError: it is a newer program's, or not ours.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    async def load(self) -> LedgerView:
+        """The ledger as it is kept now."""
+        ...
+
+    async def write(
+        self, entries: Mapping[AppKey, Entry | None], facts: LedgerFacts | None = None
+    ) -> LedgerView:
+        """Set entries (None: drop it) and facts (None: as they are); durable when it returns.
+
+        Facts first; then entries, all or nothing for those of one ``shard_of``. After an error some
+        shards may be written and others not. TooLargeError names an app whose entry fits nowhere.
+        """
+        ...
+
+    async def settle_suspicion(self) -> LedgerView:
+        """From now on the ledger is what we wrote: ``suspect`` is False until something new happens.
+
+        Until then suspicion is kept, over any write and any crash. To be called once every entry that
+        was in doubt has been written as such.
+        """
+        ...
+
+    def shard_of(self, key: AppKey) -> str:
+        """Entries with the same answer are written in one request. It changes as the ledger grows."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what is held."""
+        ...
+
+
+def expired(entries: Mapping[AppKey, Entry], now: datetime) -> tuple[AppKey, ...]:
+    """The entries that say nothing any more: uninstalls that were acknowledged 90 days ago."""
+    return tuple(key for key, entry in entries.items() if _is_expired(entry, now))
+
+
+def _is_expired(entry: Entry, now: datetime) -> bool:
+    acked = entry.acked
+    if acked is None or acked.app is not None or now - acked.at < UNINSTALLED_KEPT:
+        return False
+    return entry.sending is None and entry.rejected is None and not entry.unsettled
+
+
+def bounded(facts: LedgerFacts) -> LedgerFacts:
+    """The facts with no more Instances than are kept: the newest."""
+    return msgspec.structs.replace(facts, instances=facts.instances[-INSTANCES_KEPT:])
+
+
+def updated(
+    entries: Mapping[AppKey, Entry], changes: Iterable[tuple[AppKey, Entry | None]]
+) -> dict[AppKey, Entry]:
+    """Entries after a write."""
+    after = dict(entries)
+    for key, entry in changes:
+        if entry is None:
+            after.pop(key, None)
+        else:
+            after[key] = entry
+    return after
+
+
+class Preface(msgspec.Struct, frozen=True):
+    """What every format of the ledger has."""
+
+    format: int
+
+    @property
+    def is_newer(self) -> bool:
+        return self.format > FORMAT
