@@ -7,6 +7,8 @@ clock that can be set back: where the clock is not ahead of the last key, the la
 As text a key is lower-case with hyphens; texts then compare as the numbers that they stand for.
 """
 
+from collections.abc import Callable
+from datetime import datetime
 from uuid import RFC_4122, UUID
 
 ENTROPY = 10
@@ -55,6 +57,11 @@ def parse(text: str) -> str | None:
     if uuid.version != _VERSION or uuid.variant != RFC_4122 or uuid.int >> 80 >= _LAST_MS:
         return None
     return str(uuid)
+
+
+def source(now: Callable[[], datetime], entropy: Callable[[int], bytes]) -> Callable[[str], str]:
+    """``draw`` with a clock and a source of random bytes: from a last key to a greater one."""
+    return lambda after: draw(after, int(now().timestamp() * 1000), entropy(ENTROPY))
 
 
 def _compose(unix_ms: int, counter: int, random: int) -> str:

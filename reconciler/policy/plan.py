@@ -48,11 +48,13 @@ def plan(
     policy: PolicyInEffect,
     is_gone: Callable[[AppKey], bool],
     worth: Worth,
+    unsettled: Mapping[AppKey, str],
     retry_rejected_before: datetime,
 ) -> Plan:
     """Compare what is approved with what the API knows.
 
-    ``is_gone``: whether a complete, permitted look at the cluster did not find the app;
+    ``is_gone``: whether a complete, permitted look at the cluster did not find the app; ``unsettled``: the
+    digests of apps as they were recorded before they had settled in the wake of a Helm change;
     ``retry_rejected_before``: what was rejected earlier than this is tried again.
     """
     pushes: list[Push] = []
@@ -65,7 +67,7 @@ def plan(
         verdict = _held_by_policy(key, policy) or verdict
         if isinstance(verdict, Held):
             held[key] = verdict
-        elif (why := _why(entry, app, verdict, worth)) is not None:
+        elif (why := _why(entry, app, verdict, worth, unsettled.get(key))) is not None:
             pushes.append(Push(key, verdict, why))
     return Plan(tuple(pushes), held)
 
@@ -80,7 +82,7 @@ def _held_by_policy(key: AppKey, policy: PolicyInEffect) -> Held | None:
     return None
 
 
-def _why(entry: Entry, approved: App | None, want: App, worth: Worth) -> str | None:
+def _why(entry: Entry, approved: App | None, want: App, worth: Worth, unsettled: str | None) -> str | None:
     """Why this is pushed now; None where the rules say that the difference is not worth it."""
     if entry.sending is not None:
         return (
@@ -90,16 +92,16 @@ def _why(entry: Entry, approved: App | None, want: App, worth: Worth) -> str | N
         )
     before = entry.acked.app if entry.acked is not None else None
     why = worth(before, approved)
-    if why is None and _completes(entry, before, approved):
+    if why is None and _completes(unsettled, before, approved):
         return "completes what was told before it had settled"
     return why
 
 
-def _completes(entry: Entry, before: App | None, approved: App | None) -> bool:
+def _completes(unsettled: str | None, before: App | None, approved: App | None) -> bool:
     """Whether this is a later state of a Helm change that the API was told of before it had settled."""
     return (
         before is not None
         and approved is not None
-        and entry.unsettled not in ("", approved.digest)
+        and unsettled not in (None, approved.digest)
         and before.helm.revision == approved.helm.revision
     )

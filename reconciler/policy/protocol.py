@@ -122,7 +122,6 @@ def acknowledge(entry: Entry, at: datetime) -> Entry:
         acked=Acked(sending.key, app.app_uuid, at, None if app.is_uninstalled else app),
         sending=None,
         rejected=None,
-        unsettled=entry.unsettled if app.digest == entry.unsettled else "",
     )
 
 

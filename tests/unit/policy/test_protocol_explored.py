@@ -217,6 +217,7 @@ class Explorer:
                 policy=PolicyInEffect(),
                 is_gone=lambda key: self.rules.is_gone(live[key]),
                 worth=lambda before, after: "it differs",
+                unsettled={},
                 retry_rejected_before=retry,
             )
             pushes = {push.key: push.app for push in plan.pushes}
