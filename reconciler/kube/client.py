@@ -27,9 +27,6 @@ FIELD_MANAGER = "hossted-reconciler"
 PAGE_SIZE = 500
 """Objects a page: what kubectl and client-go use, about 10 MB of real pods."""
 
-MAX_REQUESTS = 8
-"""Requests at one time; more only queue at the server."""
-
 RESTARTS = 2
 """How often a list whose continue token expired is begun again before it is asked for as a whole."""
 
@@ -75,7 +72,6 @@ class Client:
     def __init__(self, transport: Transport, page_size: int = PAGE_SIZE) -> None:
         self._transport = transport
         self._page_size = page_size
-        self._slots = asyncio.Semaphore(MAX_REQUESTS)
 
     @classmethod
     def connect(
@@ -93,7 +89,13 @@ class Client:
         return self._transport.server
 
     async def get(self, path: str, params: Params | None = None, accept: str = JSON) -> bytes:
-        return await self._ask(_Request("GET", _url(path, params), {"accept": accept}), bytes)
+        return await self.read(path, bytes, params, accept)
+
+    async def read(
+        self, path: str, read: Callable[[bytes], T], params: Params | None = None, accept: str = JSON
+    ) -> T:
+        """GET, and what ``read`` makes of the body, in the request's thread."""
+        return await self._ask(_Request("GET", _url(path, params), {"accept": accept}), read)
 
     async def list_all(
         self,
@@ -110,7 +112,7 @@ class Client:
         for _ in range(RESTARTS):
             with suppress(_Expired):
                 return await self._list_paged(path, read, params or {}, accept)
-        page = await self._ask(_Request("GET", _url(path, params), {"accept": accept}), read)
+        page = await self.read(path, read, params, accept)
         return Listed(page.items, page.resource_version)
 
     async def create(self, path: str, body: bytes) -> bytes:
@@ -185,8 +187,7 @@ class Client:
             last = attempt == answers.ATTEMPTS
             retry_after = ""
             try:
-                async with self._slots:
-                    answer, value = await in_thread(lambda: self._send(request, read))
+                answer, value = await in_thread(lambda: self._send(request, read))
             except Unanswered as failure:
                 harmless = request.method == "GET" or not failure.sent
                 if last or not (failure.reset and harmless):
@@ -205,7 +206,7 @@ class Client:
             return answer, None
         try:
             return answer, read(answer.body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, ValueError) as error:
             raise KubernetesError(f"{request}: the answer cannot be understood ({error})") from error
 
 

@@ -8,7 +8,6 @@ it is imported when a connection is made, so that commands without a cluster do 
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit, urlunsplit
@@ -26,6 +25,7 @@ from urllib3.exceptions import (
 )
 
 from reconciler.errors import SettingsError
+from reconciler.settings import program_version
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to connect; an API server that is there answers in milliseconds."""
@@ -70,7 +70,7 @@ class Transport:
         self._kubeconfig = kubeconfig
         self._lock = threading.Lock()
         self._connection = _load(context, kubeconfig)
-        self._user_agent = f"hossted-reconciler/{_version()}"
+        self._user_agent = f"hossted-reconciler/{program_version()}"
 
     @property
     def server(self) -> str:
@@ -210,10 +210,3 @@ def _brief(error: Exception) -> str:
     if type(error).__name__ == "ConfigException":
         return " ".join(str(error).partition("{")[0].split())[:200].rstrip(" ./")
     return type(error).__name__
-
-
-def _version() -> str:
-    try:
-        return metadata.version("hossted-reconciler")
-    except metadata.PackageNotFoundError:
-        return "0"

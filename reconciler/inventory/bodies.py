@@ -1,0 +1,188 @@
+"""The bodies of Secrets and ConfigMaps, each read once: of newest releases, and of Secrets named ``uuid``.
+
+What could not be read is tried again when the object has changed; where only the request failed, at the
+next look; where it was forbidden, slowly.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+import msgspec
+
+from reconciler.errors import ForbiddenError, NotFoundError, ReconcilerError, ReleaseError
+from reconciler.inventory.helm import by_key, newest, read_payload, revision_number
+from reconciler.inventory.listing import FORBIDDEN_AGAIN
+from reconciler.inventory.objects import Kind, ReleasePayload, StoredRelease, UuidSecret
+from reconciler.kube.client import Client
+from reconciler.kube.resources import (
+    RELEASE_CONFIGMAPS,
+    RELEASE_SECRETS,
+    UUID_SECRETS,
+    ListedRelease,
+    ListedSecret,
+    release_body,
+    uuid_value,
+)
+
+T = TypeVar("T")
+
+_AT_THE_NEXT_LOOK = timedelta()
+
+_RESOURCES = {Kind.RELEASE_SECRETS: RELEASE_SECRETS, Kind.RELEASE_CONFIGMAPS: RELEASE_CONFIGMAPS}
+
+
+class Body(msgspec.Struct, Generic[T], frozen=True):
+    """What was made of an object's body: a value, or a problem in words for people."""
+
+    uid: str
+    value: T | None = None
+    problem: str = ""
+
+
+class _Read(msgspec.Struct, Generic[T], frozen=True):
+    """``version``: of the object; ``again``: when to try again, None when only a new version helps."""
+
+    body: Body[T]
+    version: str
+    again: datetime | None = None
+
+
+class Bodies(Generic[T]):
+    """Bodies by the UID of their object.
+
+    ``lasting``: a value stands for as long as its object does, whatever else of the object changes.
+    """
+
+    def __init__(self, client: Client, *, lasting: bool) -> None:
+        self._client = client
+        self._lasting = lasting
+        self._read: dict[str, _Read[T]] = {}
+
+    def get(self, uid: str) -> Body[T]:
+        """What is known of a body; neither value nor problem when it was never wanted."""
+        read = self._read.get(uid)
+        return read.body if read else Body(uid)
+
+    def keep(self, uids: Iterable[str]) -> None:
+        """Forget all other objects."""
+        self._read = {uid: self._read[uid] for uid in uids if uid in self._read}
+
+    def is_settled(self, uid: str, version: str, now: datetime) -> bool:
+        """Whether reading this version of the object would tell nothing new."""
+        read = self._read.get(uid)
+        if read is None:
+            return False
+        if self._lasting and read.body.value is not None:
+            return True
+        return read.version == version and (read.again is None or now < read.again)
+
+    async def fetch(
+        self, uid: str, version: str, path: str, read: Callable[[bytes], Body[T]], now: datetime
+    ) -> bool:
+        """Read a body and remember it; False when the object is gone, or another is in its place."""
+        try:
+            body = await self._client.read(path, read)
+        except NotFoundError:
+            body = Body("")
+        except ReconcilerError as error:
+            wait = FORBIDDEN_AGAIN if isinstance(error, ForbiddenError) else _AT_THE_NEXT_LOOK
+            self._read[uid] = _Read(Body(uid, problem=f"cannot be read: {error}"), version, now + wait)
+            return True
+        if body.uid == uid:
+            self._read[uid] = _Read(body, version)
+            return True
+        self._read[uid] = _Read(Body(uid, problem="was replaced while it was read"), version, now)
+        return False
+
+
+class ReleaseBodies:
+    """The payloads of releases.
+
+    One is current for its object's UID: what Helm writes into an object later is the status, which is
+    taken from the label, and the description of how it ended.
+    """
+
+    def __init__(self, client: Client) -> None:
+        self._bodies: Bodies[ReleasePayload] = Bodies(client, lasting=True)
+
+    async def read_new(
+        self, listed: Iterable[ListedRelease], now: datetime, slots: asyncio.Semaphore
+    ) -> bool:
+        """Read the newest revisions that are new; False when one of them has gone since it was listed."""
+        known = {one.release.uid: one for one in listed}
+        self._bodies.keep(known)
+        groups = by_key(one.release for one in known.values())
+        latest = (known[newest(group).uid] for group in groups.values())
+        new = [
+            one
+            for one in latest
+            if revision_number(one.release) is not None
+            and not self._bodies.is_settled(one.release.uid, one.resource_version, now)
+        ]
+
+        async def fetch(one: ListedRelease) -> bool:
+            release = one.release
+            path = _RESOURCES[release.driver].path(release.namespace, release.object_name)
+            async with slots:
+                return await self._bodies.fetch(
+                    release.uid, one.resource_version, path, _payload_reader(release.driver), now
+                )
+
+        return all(await asyncio.gather(*map(fetch, new)))
+
+    def complete(self, listed: ListedRelease) -> StoredRelease:
+        """The release with its payload, or its problem, where these are known."""
+        body = self._bodies.get(listed.release.uid)
+        return msgspec.structs.replace(listed.release, payload=body.value, problem=body.problem)
+
+
+class UuidBodies:
+    """The values of the Secrets named ``uuid``."""
+
+    def __init__(self, client: Client) -> None:
+        self._bodies: Bodies[str] = Bodies(client, lasting=False)
+
+    async def read_new(
+        self, listed: Iterable[ListedSecret], now: datetime, slots: asyncio.Semaphore
+    ) -> tuple[UuidSecret, ...]:
+        """These Secrets with their values, or why there is none; without those that have gone since."""
+        known = {one.uid: one for one in listed}
+        self._bodies.keep(known)
+
+        async def fetch(one: ListedSecret) -> bool:
+            if self._bodies.is_settled(one.uid, one.resource_version, now):
+                return True
+            path = UUID_SECRETS.path(one.namespace, one.name)
+            async with slots:
+                return await self._bodies.fetch(one.uid, one.resource_version, path, _read_uuid, now)
+
+        there = await asyncio.gather(*map(fetch, known.values()))
+        return tuple(
+            UuidSecret(one.namespace, body.value or "", body.problem)
+            for one, found in zip(known.values(), there, strict=True)
+            if found
+            for body in (self._bodies.get(one.uid),)
+        )
+
+
+def _payload_reader(driver: Kind) -> Callable[[bytes], Body[ReleasePayload]]:
+    def read(body: bytes) -> Body[ReleasePayload]:
+        uid, data = release_body(body)
+        try:
+            return Body(uid, read_payload(data, driver))
+        except ReleaseError as error:
+            return Body(uid, problem=str(error))
+
+    return read
+
+
+def _read_uuid(body: bytes) -> Body[str]:
+    uid, value = uuid_value(body)
+    if value is None:
+        return Body(uid, problem="it has no key uuid")
+    try:
+        return Body(uid, value.decode())
+    except UnicodeDecodeError:
+        return Body(uid, problem="the value of its key uuid is not text")

@@ -1,0 +1,240 @@
+"""The kinds that an inventory is made of: where each is listed, how, and what is kept of an object."""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+from reconciler.inventory import objects
+from reconciler.inventory.objects import Kind
+from reconciler.kube import wire
+from reconciler.kube.client import JSON, METADATA_LIST, Page, segment
+from reconciler.kube.quantity import whole_bytes
+
+T = TypeVar("T")
+W = TypeVar("W")
+
+
+class Resource(msgspec.Struct, Generic[T], frozen=True):
+    """How a kind is listed. ``prefix``: of its API group; ``read``: what is kept of a page's body."""
+
+    kind: Kind
+    prefix: str
+    plural: str
+    read: Callable[[bytes], Page[T]]
+    accept: str = JSON
+    field_selector: str = ""
+    label_selector: str = ""
+
+    def path(self, namespace: str = "", name: str = "") -> str:
+        """Of the kind in all namespaces, of it in one, or of one object."""
+        scope = f"{self.prefix}/namespaces/{segment(namespace)}" if namespace else self.prefix
+        return f"{scope}/{self.plural}" + (f"/{segment(name)}" if name else "")
+
+    def params(self, without: Collection[str] = ()) -> Mapping[str, str]:
+        """The selectors, namespaces in ``without`` left out by the server."""
+        fields = [self.field_selector] if self.field_selector else []
+        fields += [f"metadata.namespace!={namespace}" for namespace in sorted(without)]
+        selectors = {"fieldSelector": ",".join(fields), "labelSelector": self.label_selector}
+        return {key: value for key, value in selectors.items() if value}
+
+
+class ListedRelease(msgspec.Struct, frozen=True):
+    """A stored release without its body, and the version of its object."""
+
+    release: objects.StoredRelease
+    resource_version: str
+
+
+class ListedSecret(msgspec.Struct, frozen=True):
+    """A Secret of which only the metadata is known."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+
+
+def release_body(body: bytes) -> tuple[str, str]:
+    """UID and ``data.release`` of a release's Secret or ConfigMap, as JSON has it; "" when there is none."""
+    found = _RELEASE_BODY.decode(body)
+    return found.metadata.uid, found.data.release if found.data else ""
+
+
+def uuid_value(body: bytes) -> tuple[str, bytes | None]:
+    """UID and the value of the key ``uuid`` of a Secret; None when it has no such key."""
+    found = _UUID_BODY.decode(body)
+    return found.metadata.uid, found.data.uuid if found.data else None
+
+
+def object_uid(body: bytes) -> str:
+    """The UID of any object."""
+    return _OBJECT.decode(body).metadata.uid
+
+
+_OBJECT = msgspec.json.Decoder(wire.Object)
+_RELEASE_BODY = msgspec.json.Decoder(wire.ReleaseBody)
+_UUID_BODY = msgspec.json.Decoder(wire.UuidBody)
+
+
+def _reader(of: type[W], keep: Callable[[W], T]) -> Callable[[bytes], Page[T]]:
+    """A reader of pages whose items have a wire type, and what is kept of each."""
+    decoder: msgspec.json.Decoder[wire.ListOf[W]] = msgspec.json.Decoder(wire.ListOf[of])  # type: ignore[valid-type]
+
+    def read(body: bytes) -> Page[T]:
+        page = decoder.decode(body)
+        items = [keep(item) for item in page.items or ()]
+        return Page(items, page.metadata.resource_version, page.metadata.token)
+
+    return read
+
+
+def _meta(meta: wire.ObjectMeta) -> objects.Meta:
+    annotations = meta.annotations or wire.Annotations()
+    labels = meta.labels or wire.Labels()
+    owner = next((one for one in meta.owner_references or () if one.controller), None)
+    return objects.Meta(
+        namespace=meta.namespace,
+        name=meta.name,
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+        release_name=annotations.release_name,
+        release_namespace=annotations.release_namespace,
+        instance=labels.instance,
+        helm_managed=labels.managed_by == "Helm",
+        owner=objects.Owner(owner.kind, owner.name, owner.uid) if owner else None,
+    )
+
+
+def _namespace(item: wire.Namespace) -> objects.Namespace:
+    meta = item.metadata
+    return objects.Namespace(meta.name, meta.uid, terminating=bool(meta.deletion_timestamp))
+
+
+def _release(driver: Kind) -> Callable[[wire.Release], ListedRelease]:
+    def keep(item: wire.Release) -> ListedRelease:
+        meta = item.metadata
+        labels = meta.labels or wire.ReleaseLabels()
+        release = objects.StoredRelease(
+            driver=driver,
+            namespace=meta.namespace,
+            object_name=meta.name,
+            uid=meta.uid,
+            name=labels.name,
+            version=labels.version,
+            status=labels.status,
+            created=meta.creation_timestamp,
+            modified=_seconds(labels.modified_at),
+        )
+        return ListedRelease(release, meta.resource_version)
+
+    return keep
+
+
+def _seconds(text: str) -> datetime | None:
+    """A moment from Helm's label ``modifiedAt``: Unix seconds; None when it is anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 11):
+        return None
+    return datetime.fromtimestamp(int(text), UTC)
+
+
+def _secret(item: wire.Object) -> ListedSecret:
+    meta = item.metadata
+    return ListedSecret(meta.namespace, meta.name, meta.uid, meta.resource_version)
+
+
+def _pod(item: wire.Pod) -> objects.Pod:
+    spec, status = item.spec, item.status
+    containers = [
+        objects.PodContainer(one.name, one.image, init, digests.get(one.name, ""))
+        for init, specified, digests in (
+            (False, spec.containers, _digests(status.container_statuses)),
+            (True, spec.init_containers, _digests(status.init_container_statuses)),
+        )
+        for one in specified or ()
+    ]
+    return objects.Pod(_meta(item.metadata), status.phase, tuple(containers))
+
+
+def _digests(statuses: list[wire.ContainerStatus] | None) -> Mapping[str, str]:
+    """Image digests by container: what follows ``@`` in an imageID (``repository@sha256:…``)."""
+    found = {one.name: one.image_id.rpartition("@") for one in statuses or ()}
+    return {name: digest for name, (_, at, digest) in found.items() if at and digest.startswith("sha256:")}
+
+
+def _service(item: wire.Service) -> objects.Service:
+    ports = tuple(one.port for one in item.spec.ports or ())
+    return objects.Service(_meta(item.metadata), item.spec.type, ports)
+
+
+def _claim(item: wire.Claim) -> objects.Claim:
+    requests = item.spec.resources.requests if item.spec.resources else None
+    size = whole_bytes(requests.storage) if requests and requests.storage else 0
+    return objects.Claim(_meta(item.metadata), size)
+
+
+def _ingress(item: wire.Ingress) -> objects.Ingress:
+    return objects.Ingress(_meta(item.metadata), tuple(rule.host for rule in item.spec.rules or ()))
+
+
+def _stateful_set(item: wire.StatefulSet) -> objects.Workload:
+    templates = tuple(one.metadata.name for one in item.spec.volume_claim_templates or ())
+    return objects.Workload("StatefulSet", _meta(item.metadata), templates)
+
+
+def _workload(kind: str) -> Callable[[wire.Object], objects.Workload]:
+    def keep(item: wire.Object) -> objects.Workload:
+        return objects.Workload(kind, _meta(item.metadata))
+
+    return keep
+
+
+_CORE, _APPS, _BATCH, _NETWORKING = "/api/v1", "/apis/apps/v1", "/apis/batch/v1", "/apis/networking.k8s.io/v1"
+
+NAMESPACES = Resource(
+    Kind.NAMESPACES, _CORE, "namespaces", _reader(wire.Namespace, _namespace), METADATA_LIST
+)
+RELEASE_SECRETS = Resource(
+    Kind.RELEASE_SECRETS,
+    _CORE,
+    "secrets",
+    _reader(wire.Release, _release(Kind.RELEASE_SECRETS)),
+    METADATA_LIST,
+    field_selector="type=helm.sh/release.v1",
+    label_selector="owner=helm",
+)
+RELEASE_CONFIGMAPS = Resource(
+    Kind.RELEASE_CONFIGMAPS,
+    _CORE,
+    "configmaps",
+    _reader(wire.Release, _release(Kind.RELEASE_CONFIGMAPS)),
+    METADATA_LIST,
+    label_selector="owner=helm",
+)
+UUID_SECRETS = Resource(
+    Kind.UUID_SECRETS,
+    _CORE,
+    "secrets",
+    _reader(wire.Object, _secret),
+    METADATA_LIST,
+    field_selector="metadata.name=uuid",
+)
+PODS = Resource(Kind.PODS, _CORE, "pods", _reader(wire.Pod, _pod))
+SERVICES = Resource(Kind.SERVICES, _CORE, "services", _reader(wire.Service, _service))
+CLAIMS = Resource(Kind.CLAIMS, _CORE, "persistentvolumeclaims", _reader(wire.Claim, _claim))
+INGRESSES = Resource(Kind.INGRESSES, _NETWORKING, "ingresses", _reader(wire.Ingress, _ingress))
+WORKLOADS: tuple[Resource[objects.Workload], ...] = (
+    # In full, for the claim templates; the others' metadata is enough.
+    Resource(Kind.STATEFUL_SETS, _APPS, "statefulsets", _reader(wire.StatefulSet, _stateful_set)),
+    *(
+        Resource(kind, prefix, kind.value, _reader(wire.Object, _workload(name)), METADATA_LIST)
+        for kind, prefix, name in (
+            (Kind.REPLICA_SETS, _APPS, "ReplicaSet"),
+            (Kind.DEPLOYMENTS, _APPS, "Deployment"),
+            (Kind.DAEMON_SETS, _APPS, "DaemonSet"),
+            (Kind.JOBS, _BATCH, "Job"),
+            (Kind.CRON_JOBS, _BATCH, "CronJob"),
+        )
+    ),
+)
