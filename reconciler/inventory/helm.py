@@ -152,8 +152,8 @@ def _declared_size(data: str | bytes, block: int) -> int:
     head = _unwrapped(data[: 2 * block], block)
     if not head.startswith(_GZIP_MAGIC):
         raise ReleaseError("is not gzip" if head else "is empty")
-    # The last two blocks, counted from the front: they decode on their own and hold the trailer.
-    tail = _unwrapped(data[max(0, (len(data) - 1) // block - 1) * block :], block)
+    # The last blocks, counted from the front, decode on their own; four of them hold the trailer.
+    tail = _unwrapped(data[max(0, (len(data) - 1) // block - 3) * block :], block)
     declared = int.from_bytes(tail[-_TRAILER:][4:], "little")
     if declared > _DEFLATE_RATIO * len(data):
         raise ReleaseError("is truncated or damaged: the length in its gzip trailer is impossible")
