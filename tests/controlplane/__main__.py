@@ -7,6 +7,7 @@ import sys
 import time
 
 from tests.controlplane.build import BuildError, build
+from tests.controlplane.cluster import WaitError
 from tests.controlplane.plane import ControlPlane
 from tests.controlplane.processes import ProcessError
 
@@ -28,7 +29,7 @@ def main() -> int:
             signal.pause()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
-    except (BuildError, ProcessError) as error:
+    except (BuildError, ProcessError, WaitError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

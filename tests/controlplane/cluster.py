@@ -102,11 +102,16 @@ class Cluster:
         """Waits until all workloads have the pods they want, Jobs are over, and claims bound."""
         where = namespace or self.namespace
         kinds = "deployments,statefulsets,daemonsets,jobs,persistentvolumeclaims,pods"
-        self.wait(
-            lambda: not unfinished(self.get(kinds, "-n", where)),
-            f"the workloads of namespace {where} being rolled out",
-            timeout,
-        )
+        left: list[str] = []
+
+        def done() -> bool:
+            left[:] = unfinished(self.get(kinds, "-n", where))
+            return not left
+
+        try:
+            self.wait(done, f"the workloads of namespace {where} being rolled out", timeout)
+        except WaitError as error:
+            raise WaitError(f"{error}; unfinished: {', '.join(left)}") from None
 
     def finish_image_pulls(self, namespace: str = "") -> None:
         """Lets the pods go on that the label `test.hossted.com/hold-image-pull` holds back."""

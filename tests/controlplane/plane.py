@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.controlplane.build import build
-from tests.controlplane.cluster import Cluster
+from tests.controlplane.cluster import Cluster, WaitError
 from tests.controlplane.etcd import Entry, Etcd
 from tests.controlplane.processes import ProcessError, Processes, free_ports
 
@@ -78,7 +78,7 @@ class ControlPlane(Cluster):
             self._start_controllers()
             self.kubectl("apply", "-f", str(ASSETS / "objects.yaml"))
             self._settle()
-            self._baseline = self.etcd.entries(self._prefix)
+            self.remember()
         except BaseException:
             self.stop()
             raise
@@ -96,8 +96,16 @@ class ControlPlane(Cluster):
         """
         return ControlPlane(etcd=self.etcd, prefix=f"/fork-{secrets.token_hex(4)}")
 
+    def remember(self) -> None:
+        """Makes what is there now what `reset` goes back to.
+
+        A definition that every test needs is best applied once: new kinds take the API server
+        seconds to serve.
+        """
+        self._baseline = self.etcd.entries(self._prefix)
+
     def reset(self) -> None:
-        """Puts the cluster back as it was when it had started: objects, not processes.
+        """Puts the cluster back as it was at its start, or last remembered.
 
         It goes past the API, so neither finalizers nor the audit log notice. Controllers may still
         be acting on what they last saw, therefore it is done when a second look finds nothing new.
@@ -231,7 +239,10 @@ class ControlPlane(Cluster):
             self._processes.check()
             return check()
 
-        self.wait(look, what, timeout=60)
+        try:
+            self.wait(look, what, timeout=60)
+        except WaitError as error:
+            raise WaitError(f"{error}\n{self._processes.running[-1].tail()}") from None
 
     def _write_tokens(self) -> None:
         self.tokens = {user: secrets.token_hex(16) for user in USERS}
