@@ -115,6 +115,9 @@ def oldest(projects: Collection[Project]) -> Project:
 
 
 def _spec(raw: dict[str, object]) -> Spec:
+    push = raw.get("push")
+    if isinstance(push, dict) and push.keys() & {"true", True}:
+        raise ValueError('push: write "on" in quotes, because YAML takes a bare on for true')
     wire = _convert(raw, _WireSpec)
     if wire.state.git is not None and wire.state.config_map is not None:
         raise ValueError("state: git and configMap exclude each other; keep one")

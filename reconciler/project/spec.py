@@ -38,10 +38,41 @@ RULE_FIELDS = (
 
 CLUSTER_UUID_IN_BRANCH = "{cluster_uuid}"
 
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _GLOB = re.compile(r"([a-z0-9*?-]|\[!?[a-z0-9-]+\])+")
 _WORD = r"[A-Za-z0-9_{}+-]+"
 _BRANCH = re.compile(rf"(?!-){_WORD}(\.{_WORD})*(/{_WORD}(\.{_WORD})*)*")
+
+
+# Above the classes, because the defaults in them are checked as the classes are made.
+def _check_range(field: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise ValueError(f"{field}: must be from {least} to {most}")
+
+
+def _check_one_of(field: str, value: str, options: Collection[str]) -> None:
+    if value not in options:
+        raise ValueError(f"{field}: {value!r} is none of {', '.join(options)}")
+
+
+def _check_name(field: str, value: str) -> None:
+    if not _NAME.fullmatch(value) or len(value) > 253:
+        raise ValueError(f"{field}: {value!r} is no name of a Kubernetes object")
+
+
+def _check_globs(field: str, globs: Iterable[str]) -> None:
+    for glob in globs:
+        if not _GLOB.fullmatch(glob):
+            raise ValueError(f"{field}: {glob!r} is neither a namespace nor a glob such as team-*")
+
+
+def _check_branch(field: str, branch: str) -> None:
+    left = branch.replace(CLUSTER_UUID_IN_BRANCH, "")
+    if not _BRANCH.fullmatch(branch) or re.search(r"\.lock(/|$)|[{}]", left):
+        raise ValueError(f"{field}: {branch!r} is no branch name; only {{cluster_uuid}} may stand in braces")
+    if f"{branch}/".startswith("hossted/"):
+        raise ValueError(f"{field}: branches below hossted/ are the reconciler's own")
 
 
 class Part(Struct, frozen=True, rename="camel"):
@@ -111,8 +142,8 @@ class ConfigMapState(Part, frozen=True):
     history: int = 200
 
     def __post_init__(self) -> None:
-        if self.namespace:
-            _check_name("namespace", self.namespace)
+        if self.namespace and not _LABEL.fullmatch(self.namespace):
+            raise ValueError(f"namespace: {self.namespace!r} is no name of a namespace")
         _check_name("name", self.name)
         _check_range("history", self.history, 1, 1_000)
 
@@ -163,7 +194,7 @@ class Rule(Part, frozen=True):
 
 
 class Policy(Part, frozen=True, kw_only=True):
-    """What the wire's spec and ours have in common."""
+    """The fields whose form is the same in the resource and here."""
 
     cluster_name: str = ""
     stop: bool = False
@@ -229,32 +260,3 @@ class Spec(Policy, frozen=True, kw_only=True):
             for field, what, is_asked in asked
             if is_asked
         )
-
-
-def _check_range(field: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise ValueError(f"{field}: must be from {least} to {most}")
-
-
-def _check_one_of(field: str, value: str, options: Collection[str]) -> None:
-    if value not in options:
-        raise ValueError(f"{field}: {value!r} is none of {', '.join(options)}")
-
-
-def _check_name(field: str, value: str) -> None:
-    if not _NAME.fullmatch(value) or len(value) > 253:
-        raise ValueError(f"{field}: {value!r} is no name of a Kubernetes object")
-
-
-def _check_globs(field: str, globs: Iterable[str]) -> None:
-    for glob in globs:
-        if not _GLOB.fullmatch(glob):
-            raise ValueError(f"{field}: {glob!r} is neither a namespace nor a glob such as team-*")
-
-
-def _check_branch(field: str, branch: str) -> None:
-    left = branch.replace(CLUSTER_UUID_IN_BRANCH, "")
-    if not _BRANCH.fullmatch(branch) or re.search(r"\.lock(/|$)|[{}]", left):
-        raise ValueError(f"{field}: {branch!r} is no branch name; only {{cluster_uuid}} may stand in braces")
-    if f"{branch}/".startswith("hossted/"):
-        raise ValueError(f"{field}: branches below hossted/ are the reconciler's own")
