@@ -17,7 +17,8 @@ QUICK = Program("quick", "cmd/pack")
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, and nothing but the quick program to build into it."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    # Not by XDG_CACHE_HOME: Go would start with an empty cache of its own as well.
+    monkeypatch.setattr(builder, "cache_folder", lambda: tmp_path)
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     monkeypatch.setattr(builder, "programs", lambda: (QUICK,))
     return tmp_path
@@ -64,7 +65,15 @@ def test_the_programs_of_kubebuilder_assets_are_used_instead(
     monkeypatch.setattr(builder, "programs", lambda: (Program("etcd", "not/built"), QUICK))
     built = builder.build()
     assert built["etcd"] == assets / "etcd"
-    assert built["quick"].is_relative_to(cache / "hossted-reconciler")
+    assert built["quick"].parent.parent == cache
+
+
+def test_the_cache_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert builder.cache_folder() == tmp_path / "hossted-reconciler" / "controlplane"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert builder.cache_folder() == tmp_path / ".cache" / "hossted-reconciler" / "controlplane"
 
 
 def test_each_program_is_stamped_with_the_version_that_is_pinned() -> None:
