@@ -316,7 +316,7 @@ class ConfigMapTrack:
                 return Recorded(entry.revision, snapshot)
             if not entry.complete:
                 raise UsageError(
-                    f"revision r{number} cannot be rebuilt: what r{entry.number} changed did not fit the history"
+                    f"revision r{number} cannot be rebuilt: r{entry.number} was too large to be kept whole"
                 )
             documents.undo(apps, entry)
         raise UsageError(f"revision r{number} is not kept any more: the oldest is r{tip.oldest}")

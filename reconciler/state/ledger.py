@@ -15,8 +15,8 @@ from reconciler.model import FORMAT, AppKey
 from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 
 INSTANCES_KEPT: Final = 50
-"""Instances that the ledger remembers. The tip of a track is all that is judged by its Instance, and it is
-of a recent one: 50 starts of leadership without one commit lie between, before ours looks like a stranger's."""
+"""Instances that the ledger remembers. Only the tip of a track is judged by its Instance, so ours looks like
+a stranger's only after 50 starts of leadership without one commit."""
 
 UNINSTALLED_KEPT: Final = timedelta(days=90)
 """How long an acknowledged uninstall is remembered, for a receiver that asks what became of an app."""

@@ -155,6 +155,8 @@ class ConfigMapLedger:
             evidence=facts_at is None or facts.uid != facts_at.uid or _is_foreign(facts_at),
         )
         self._walk(state, by_name, self._root, ShardDocument(FORMAT))
+        if not shards.covers(state.leaves):
+            raise shards.not_ours(f"the tree of shards in {self.location}")
         named = {node.name for node in (*state.branches, *state.leaves.values())}
         state.dead = [
             item
@@ -169,6 +171,9 @@ class ConfigMapLedger:
         self, state: _State, found: Mapping[str, ConfigMap], name: str, expected: ShardDocument
     ) -> None:
         node = self._node(found.get(name), name, expected)
+        bits = node.document.bits
+        if bits != expected.bits or not shards.descend(bits, node.document.children):
+            raise shards.not_ours(f"ConfigMap {self._namespace}/{name}")
         state.evidence = state.evidence or node.suspect
         if node.document.children:
             state.branches.append(node)
@@ -190,8 +195,6 @@ class ConfigMapLedger:
     def _facts_in(self, at: ConfigMap) -> FactsDocument:
         where = f"ConfigMap {at.namespace}/{at.name}"
         data = _data_in(at)
-        if not data and not at.managers:
-            return FactsDocument(FORMAT)
         return shards.decode_facts(data.get(FACTS_KEY, ""), where)
 
     def _shard_in(self, at: ConfigMap) -> ShardDocument:
@@ -288,7 +291,8 @@ class ConfigMapLedger:
     async def _replace_shard(self, at: ConfigMap, document: ShardDocument, texts: Mapping[str, str]) -> _Node:
         document = msgspec.structs.replace(document, uid=at.uid)
         data = {SHARD_KEY: shards.encode_shard(document), **texts}
-        return _Node(at.name, document, await self._replace(at, data), data, suspect=False)
+        replaced = await self._replace(at, data)
+        return _Node(at.name, document, replaced, data, suspect=_is_foreign(replaced))
 
     async def _replace(self, at: ConfigMap, data: Mapping[str, str]) -> ConfigMap:
         return await self._access.replace_config_map(

@@ -51,42 +51,46 @@ class FileLedger:
 
     async def load(self) -> LedgerView:
         async with self._lock:
-            return await asyncio.to_thread(self._load)
+            return await self._load()
 
     async def write(
         self, entries: Mapping[AppKey, Entry | None], facts: LedgerFacts | None = None
     ) -> LedgerView:
         """As ``Ledger.write``; all of it or nothing."""
         async with self._lock:
-            view = self._view or await asyncio.to_thread(self._load)
+            view = self._view or await self._load()
             after = LedgerView(
                 facts=bounded(facts) if facts is not None else view.facts,
                 entries=updated(view.entries, entries.items()),
                 suspect=view.suspect,
             )
-            return view if after == view else await asyncio.to_thread(self._save, after)
+            return view if after == view else await self._save(after)
 
     async def settle_suspicion(self) -> LedgerView:
         async with self._lock:
-            view = self._view or await asyncio.to_thread(self._load)
+            view = self._view or await self._load()
             if not view.suspect:
                 return view
-            return await asyncio.to_thread(self._save, msgspec.structs.replace(view, suspect=False))
+            return await self._save(msgspec.structs.replace(view, suspect=False))
 
-    def shard_of(self, key: AppKey) -> str:  # noqa: ARG002 - the contract's
+    def shard_of(self, key: AppKey) -> str:
         return ""
 
     async def close(self) -> None:
         """Nothing is held between writes."""
 
-    def _load(self) -> LedgerView:
-        data = self._read()
-        if data:
-            document = self._decode(data)
-            entries = {AppKey.parse(key): entry for key, entry in document.entries.items()}
-            view = LedgerView(document.facts, entries, document.suspect)
-        else:
-            view = LedgerView(LedgerFacts(), {}, suspect=True)
+    async def _load(self) -> LedgerView:
+        data = await asyncio.to_thread(self._read)
+        view = self._decode(data) if data else LedgerView(LedgerFacts(), {}, suspect=True)
+        self._view, self._digest = view, digest_of(data)
+        return view
+
+    async def _save(self, view: LedgerView) -> LedgerView:
+        entries = {str(key): entry for key, entry in sorted(view.entries.items())}
+        document = _Document(FORMAT, view.suspect, view.facts, entries)
+        data = msgspec.json.format(encode(document), indent=2) + b"\n"
+        self._view = None  # when this fails, or is cancelled, nothing is known
+        await asyncio.to_thread(self._swap, self._digest, data)
         self._view, self._digest = view, digest_of(data)
         return view
 
@@ -98,31 +102,28 @@ class FileLedger:
         except OSError as error:
             raise LedgerError(f"the ledger {self._path} cannot be read: {error.strerror}") from error
 
-    def _decode(self, data: bytes) -> _Document:
+    def _decode(self, data: bytes) -> LedgerView:
         try:
             if _PREFACE.decode(data).is_newer:
-                raise FormatError(f"{self._path} was written by a newer program: upgrade this one")
-            return _DOCUMENT.decode(data)
-        except msgspec.DecodeError as error:
+                raise FormatError(f"the ledger {self._path} was written by a newer program: upgrade this one")
+            document = _DOCUMENT.decode(data)
+            entries = {AppKey.parse(key): entry for key, entry in document.entries.items()}
+        except ValueError as error:  # msgspec's are ValueErrors too
             raise FormatError(
                 f"{self._path} is not a ledger that we wrote: restore it from a backup, or delete it"
             ) from error
+        return LedgerView(document.facts, entries, document.suspect)
 
-    def _save(self, view: LedgerView) -> LedgerView:
-        entries = {str(key): entry for key, entry in sorted(view.entries.items())}
-        document = _Document(FORMAT, view.suspect, view.facts, entries)
-        data = msgspec.json.format(encode(document), indent=2) + b"\n"
-        self._view = None  # after a failure nothing is known
+    def _swap(self, expected: str, data: bytes) -> None:
+        """Replace what has the digest ``expected``."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._locked():
-                if digest_of(self._read()) != self._digest:
+                if digest_of(self._read()) != expected:
                     raise LedgerError(f"the ledger {self._path} was written by somebody else in between")
                 self._replace(data)
         except OSError as error:
             raise LedgerError(f"the ledger {self._path} cannot be written: {error.strerror}") from error
-        self._view, self._digest = view, digest_of(data)
-        return view
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

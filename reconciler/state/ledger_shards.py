@@ -119,7 +119,7 @@ def decode_facts(text: str, where: str) -> FactsDocument:
     try:
         return _FACTS.decode(text)
     except msgspec.DecodeError as error:
-        raise _not_ours(where) from error
+        raise not_ours(where) from error
 
 
 def encode_shard(document: ShardDocument) -> str:
@@ -132,7 +132,7 @@ def decode_shard(text: str, where: str) -> ShardDocument:
     try:
         return _SHARD.decode(text)
     except msgspec.DecodeError as error:
-        raise _not_ours(where) from error
+        raise not_ours(where) from error
 
 
 def size(data: Mapping[str, str]) -> int:
@@ -159,6 +159,16 @@ def divide(bits: str, data: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {leaf: items for half, some in halves.items() for leaf, items in divide(half, some).items()}
 
 
+def descend(bits: str, children: Iterable[str]) -> bool:
+    """Whether the children's bits continue a branch's."""
+    return all(child.startswith(bits) and child != bits for child in children)
+
+
+def covers(leaves: Iterable[str]) -> bool:
+    """Whether every hash belongs to one of the leaves, and to one only (given that they form a tree)."""
+    return sum(1 << (HASH_BITS - len(bits)) for bits in leaves) == 1 << HASH_BITS
+
+
 def leaf_of(leaves: Iterable[str], key: AppKey) -> str:
     """Which of the leaves' bits a key belongs to."""
     hashed = hash_bits(key)
@@ -173,10 +183,11 @@ def _refuse_newer(text: str, where: str) -> None:
     try:
         newer = _PREFACE.decode(text).is_newer
     except msgspec.DecodeError as error:
-        raise _not_ours(where) from error
+        raise not_ours(where) from error
     if newer:
         raise FormatError(f"{where} was written by a newer program (format above {FORMAT}): upgrade this one")
 
 
-def _not_ours(where: str) -> FormatError:
+def not_ours(where: str) -> FormatError:
+    """The error for what is there and makes no sense."""
     return FormatError(f"{where} is not a ledger that we wrote: restore it from a backup, or delete it")
