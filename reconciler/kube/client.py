@@ -7,7 +7,7 @@ Requests run in threads; a cancelled task goes on at once.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
@@ -33,6 +33,8 @@ RESTARTS = 2
 JSON = "application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """``Accept`` for a list without bodies: metadata only."""
+METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+"""``Accept`` for a watch of the same."""
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -131,14 +133,16 @@ class Client:
         headers = {"accept": JSON, "content-type": JSON}
         return await self._ask(_Request("DELETE", path, headers, options), bytes)
 
-    async def watch(self, path: str, params: Params, read_timeout: float) -> AsyncIterator[bytes]:
+    async def watch(
+        self, path: str, params: Params, read_timeout: float, accept: str = JSON
+    ) -> AsyncGenerator[bytes, None]:
         """The lines of a watch until the server ends it; ``read_timeout``: seconds without any.
 
         Leaving the iteration, by ``aclose`` or by cancellation, ends the connection at once.
         """
         request = f"WATCH {path}"
         url = _url(path, {**params, "watch": "1"})
-        stream = Stream(self._transport, url, {"accept": JSON}, read_timeout)
+        stream = Stream(self._transport, url, {"accept": accept}, read_timeout)
         try:
             async for item in stream:
                 if isinstance(item, Answer):
