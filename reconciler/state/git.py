@@ -1,0 +1,251 @@
+"""The state store in a git repository: one directory per cluster, one commit per revision.
+
+A local bare repository is the store itself or, with a URL, a cache of it that can be lost. A commit is
+made as an object first (nothing points at it), then the branch moves to it by compare-and-swap, at the
+remote if there is one. So a crash between any two steps leaves either the old state or the new one.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import shutil
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+from reconciler.errors import FormatError, StoreError
+from reconciler.state import git_layout as layout
+from reconciler.state import git_objects as objects
+from reconciler.state.documents import load_kube_system_uid
+from reconciler.state.git_branches import Branches, LocalBranches, RemoteBranches
+from reconciler.state.git_plumbing import GitError, Repository, redacted
+from reconciler.state.git_track import GitTrack
+from reconciler.state.store import ClusterDirectory, Revision
+
+_logger = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+
+# Tells our cache, which may be deleted and made again, from a repository that somebody put there.
+_MARKER = "hossted-cache"
+
+_MADE_BY_INIT = frozenset({"HEAD", "config", "description", "hooks", "info", "branches", "objects", "refs"})
+
+_APPENDS_BETWEEN_MAINTENANCE = 100  # about 600 objects
+
+
+def open_git_store(*, path: Path, url: str | None, branch: str, author: str = layout.AUTHOR) -> "GitStore":
+    """A store in git; nothing is touched before it is first used.
+
+    ``path``: the local bare repository, made when it is not there. ``url``: the remote that holds the
+    store (``file://`` or an absolute path), or None: ``path`` is the store itself. ``branch`` may hold
+    ``{cluster_uuid}``. ``author`` is ``Name <email>``. Raises SpecError for what cannot be used.
+    """
+    return GitStore(
+        Repository(path.absolute()),
+        url=layout.checked_url(url) if url is not None else None,
+        branch=layout.checked_branch(branch),
+        author=layout.checked_author(author),
+    )
+
+
+class GitStore:
+    """Keeps snapshots in git. One operation at a time; only ``history`` runs beside others."""
+
+    def __init__(self, repository: Repository, *, url: str | None, branch: str, author: str) -> None:
+        self._repository = repository
+        self._url = url
+        self._branch = branch
+        self._branches: Branches = (
+            LocalBranches(repository) if url is None else RemoteBranches(repository, url)
+        )
+        self._author = author
+        self._lock = asyncio.Lock()
+        self._prepared = False
+        self._appends = 0
+        self._tracks: dict[str, GitTrack] = {}
+        self._listed: dict[str, tuple[tuple[int, ClusterDirectory], ...]] = {}
+
+    @property
+    def location(self) -> str:
+        return redacted(self._url) if self._url is not None else str(self._repository.path)
+
+    def track(self, cluster_uuid: str) -> GitTrack:
+        """The observed track of a cluster; StoreError for a UUID that cannot be a directory's name."""
+        if cluster_uuid not in self._tracks:
+            self._tracks[cluster_uuid] = GitTrack(
+                self,
+                self._repository,
+                self._branches,
+                cluster_uuid=cluster_uuid,
+                ref=layout.branch_ref(self._branch, cluster_uuid),
+                author=self._author,
+            )
+        return self._tracks[cluster_uuid]
+
+    async def clusters(self) -> tuple[ClusterDirectory, ...]:
+        """Those of the branch, or of all branches when its name has a placeholder; oldest first.
+
+        A directory whose ``cluster.yaml`` cannot be read is nobody's: it is left out, with a warning.
+        """
+        found = await self.perform(self._clusters)
+        return tuple(
+            cluster for _, cluster in sorted(found, key=lambda each: (each[0], each[1].cluster_uuid))
+        )
+
+    async def close(self) -> None:
+        """Wait for what is under way. No process outlives an operation."""
+        async with self._lock:
+            self._tracks.clear()
+
+    async def perform(self, work: Callable[[], _Result]) -> _Result:
+        """Run blocking work on the repository in a thread, the repository made if it is not there.
+
+        A damaged cache is made again and the work repeated; a damaged store is a StoreError that says so.
+        """
+        async with self._lock:
+            return await self._repository.in_thread(lambda: self._robustly(work))
+
+    def stream(self, commit: str, path: str) -> AsyncGenerator[Revision, None]:
+        """The commits that touched a path, newest first, without holding up anything else."""
+        return objects.stream_revisions(self._repository, commit, path)
+
+    def appended(self) -> None:
+        """Called in the thread after each append: now and then, pack what has piled up."""
+        if self._appends % _APPENDS_BETWEEN_MAINTENANCE == 0:
+            try:
+                objects.maintain(self._repository)
+            except GitError as error:
+                _logger.warning("the state repository was not packed: %s", error)
+        self._appends += 1
+
+    def _robustly(self, work: Callable[[], _Result]) -> _Result:
+        self._prepare()
+        try:
+            return work()
+        except GitError as error:
+            if error.timed_out or not self._is_damaged():
+                raise
+            if not self._is_our_cache():
+                raise StoreError(
+                    f"the state repository {self._repository.path} is damaged"
+                    f" ({error.detail or error}): restore it from a copy"
+                ) from error
+            _logger.warning("the cache %s is damaged and made again: %s", self._repository.path, error)
+        self._discard()
+        self._prepare()
+        return work()
+
+    def _prepare(self) -> None:
+        if self._prepared:
+            return
+        path = self._repository.path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            with _locked(path):
+                there = {entry.name for entry in path.iterdir()}
+                if "HEAD" not in there and there <= {*_MADE_BY_INIT, _MARKER}:
+                    self._initialise()
+                elif not ({"HEAD", "objects", "refs"} <= there or self._is_our_cache()):
+                    raise StoreError(
+                        f"{path} is neither empty nor a bare git repository: name another folder"
+                    )
+        except OSError as error:
+            raise StoreError(f"the state repository {path} cannot be made: {error.strerror}") from error
+        self._prepared = True
+
+    def _initialise(self) -> None:
+        path = self._repository.path
+        # For people who clone it: the branch that they get.
+        shown = self._branch if layout.PLACEHOLDER not in self._branch else "main"
+        # An earlier attempt may have been cut short: init goes on from whatever is there.
+        self._repository.run(
+            "init", "--quiet", "--bare", "--template=", f"--initial-branch={shown}", str(path)
+        )
+        if self._url is not None:
+            (path / _MARKER).write_text(f"A cache of {redacted(self._url)}; it may be deleted at any time.\n")
+
+    def _is_our_cache(self) -> bool:
+        return self._url is not None and (self._repository.path / _MARKER).is_file()
+
+    def _is_damaged(self) -> bool:
+        try:
+            self._repository.run("fsck", "--full", "--no-dangling", "--no-progress")
+        except GitError as error:
+            _logger.info("git fsck: %s", error)
+            return not error.timed_out
+        return False
+
+    def _discard(self) -> None:
+        self._prepared = False
+        try:
+            # The folder itself stays: it may be where a volume is mounted.
+            for entry in self._repository.path.iterdir():
+                if entry.name == _MARKER:
+                    continue
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"the damaged cache {self._repository.path} cannot be deleted: {error.strerror}"
+            ) from error
+
+    def _clusters(self) -> list[tuple[int, ClusterDirectory]]:
+        if layout.PLACEHOLDER not in self._branch:
+            return list(self._clusters_on(layout.branch_ref(self._branch, "")))
+        found = []
+        for ref in self._branches.matching(layout.branch_ref(self._branch, "*")):
+            owner = layout.cluster_of_ref(self._branch, ref)
+            found += [each for each in self._clusters_on(ref) if each[1].cluster_uuid == owner]
+        return found
+
+    def _clusters_on(self, ref: str) -> tuple[tuple[int, ClusterDirectory], ...]:
+        tip = self._branches.tip(ref)
+        if tip is None:
+            return ()
+        if tip not in self._listed:
+            self._listed = {tip: tuple(_directories(self._repository, tip))}
+        return self._listed[tip]
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Keep other programs that begin at the same time from making the same repository."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Some network file systems cannot; beginning twice at once is rare, and the loser tries again.
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _directories(repository: Repository, tip: str) -> list[tuple[int, ClusterDirectory]]:
+    """The clusters of a commit, each with the second when it was first added."""
+    root = objects.entry_at(repository, tip, layout.ROOT)
+    if root is None or root.kind != "tree":
+        return []
+    owners = {
+        f"{layout.directory(name)}/{layout.CLUSTER_FILE}": name
+        for name, entry in objects.entries_of(repository, root.oid).items()
+        if entry.kind == "tree" and layout.is_cluster_uuid(name)
+    }
+    if not owners:
+        return []
+    files = objects.entries_at(repository, tip, owners)
+    added = objects.first_added(repository, tip, f"{layout.ROOT}/*/{layout.CLUSTER_FILE}")
+    contents = objects.read_blobs(repository, [entry.oid for entry in files.values()])
+    found = []
+    for path, entry in files.items():
+        try:
+            uid = load_kube_system_uid(contents[entry.oid], path)
+        except FormatError as error:
+            _logger.warning("a cluster is left out: %s", error)
+            continue
+        cluster = ClusterDirectory(cluster_uuid=owners[path], kube_system_uid=uid)
+        found.append((added.get(path, 0), cluster))
+    return found

@@ -1,0 +1,197 @@
+"""Reading and writing a repository's objects: trees, blobs, commits, and new commits by fast-import.
+
+Nothing here moves a ref: a commit that is made is only an object until somebody points at it.
+"""
+
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from datetime import datetime
+
+import msgspec
+
+from reconciler.errors import StoreError
+from reconciler.state.git_layout import moment, parse_message
+from reconciler.state.git_plumbing import Repository
+from reconciler.state.store import Message, Revision
+
+# Hash, author date, committer date, message: each ends with NUL, which no commit can hold.
+_LOG_FORMAT = "--format=tformat:%H%x00%at%x00%ct%x00%B"
+_LOG_FIELDS = 4
+
+# fast-import wants a ref for its commit; this one is deleted by the same stream, so it never exists.
+_NOWHERE = "refs/hossted/pending"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One entry of a tree. ``kind``: blob, tree or commit (a submodule)."""
+
+    mode: str
+    kind: str
+    oid: str
+
+
+def entry_at(repository: Repository, commit: str, path: str) -> Entry | None:
+    """What is at a path of a commit, or None. A tree that cannot be read is a GitError, never None."""
+    return entries_at(repository, commit, [path]).get(path)
+
+
+def entries_at(repository: Repository, commit: str, paths: Iterable[str]) -> Mapping[str, Entry]:
+    """The same for many paths at once."""
+    return _entries(repository.run("ls-tree", "-z", "--full-tree", commit, "--", *paths))
+
+
+def entries_of(repository: Repository, tree: str, *, recursive: bool = False) -> Mapping[str, Entry]:
+    """A tree's entries by path; recursive: all files below it."""
+    options = ("-r",) if recursive else ()
+    return _entries(repository.run("ls-tree", "-z", "--full-tree", *options, tree))
+
+
+def _entries(listing: bytes) -> dict[str, Entry]:
+    entries = {}
+    for line in listing.decode(errors="surrogateescape").split("\0")[:-1]:
+        described, _, path = line.partition("\t")
+        mode, kind, oid = described.split(" ")
+        entries[path] = Entry(mode, kind, oid)
+    return entries
+
+
+def read_blobs(repository: Repository, oids: Iterable[str]) -> Mapping[str, bytes]:
+    """The contents of many blobs, by one process; StoreError if one of them is not there."""
+    wanted = list(dict.fromkeys(oids))
+    if not wanted:
+        return {}
+    answer = repository.run("cat-file", "--batch", stdin="".join(f"{oid}\n" for oid in wanted).encode())
+    contents = {}
+    position = 0
+    for oid in wanted:
+        end = answer.find(b"\n", position)
+        header = answer[position:end].decode(errors="replace").split(" ")
+        if header[:2] != [oid, "blob"] or len(header) != 3:
+            raise StoreError(
+                f"the state repository {repository.path} is damaged: its object {oid} is missing"
+            )
+        size = int(header[2])
+        contents[oid] = answer[end + 1 : end + 1 + size]
+        position = end + 1 + size + 1
+    return contents
+
+
+def last_revision(repository: Repository, commit: str, path: str, *, since: str = "") -> Revision | None:
+    """The newest commit at or before ``commit`` (and not before ``since``) that touched ``path``."""
+    found = revisions(repository, commit, path, limit=1, since=since)
+    return found[0] if found else None
+
+
+def revisions(
+    repository: Repository, commit: str, path: str, *, limit: int, since: str = ""
+) -> tuple[Revision, ...]:
+    """The newest commits that touched ``path``, newest first."""
+    newer = (f"^{since}",) if since else ()
+    log = repository.run("log", "-z", f"--max-count={limit}", _LOG_FORMAT, commit, *newer, "--", path)
+    return tuple(_Records().feed(log))
+
+
+async def stream_revisions(repository: Repository, commit: str, path: str) -> AsyncGenerator[Revision, None]:
+    """All commits that touched ``path``, newest first, as git finds them."""
+    records = _Records()
+    async with aclosing(repository.stream("log", "-z", _LOG_FORMAT, commit, "--", path)) as pieces:
+        async for piece in pieces:
+            for revision in records.feed(piece):
+                yield revision
+
+
+class _Records:
+    """Puts the log's pieces together."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: bytes) -> list[Revision]:
+        fields = (self._rest + piece).split(b"\0")
+        whole = (len(fields) - 1) // _LOG_FIELDS * _LOG_FIELDS
+        self._rest = b"\0".join(fields[whole:])
+        return [_revision(fields[start : start + _LOG_FIELDS]) for start in range(0, whole, _LOG_FIELDS)]
+
+
+def _revision(fields: list[bytes]) -> Revision:
+    oid, happened, recorded, message = (field.decode(errors="replace") for field in fields)
+    return Revision(
+        id=oid,
+        message=parse_message(message),
+        happened=moment(int(happened)),
+        recorded=moment(int(recorded)),
+    )
+
+
+def is_ancestor(repository: Repository, commit: str, of: str) -> bool:
+    """Whether everything of ``commit`` is also in ``of``."""
+    return repository.text("rev-list", "--max-count=1", commit, f"^{of}") == ""
+
+
+def commits_beginning(repository: Repository, prefix: str) -> list[str]:
+    """All commits whose hash begins so."""
+    oids = repository.text("rev-parse", f"--disambiguate={prefix}")
+    if not oids:
+        return []
+    kinds = repository.run("cat-file", "--batch-check", stdin=f"{oids}\n".encode()).decode()
+    return [oid for oid, kind, *_ in (line.split(" ") for line in kinds.splitlines()) if kind == "commit"]
+
+
+def first_added(repository: Repository, commit: str, pattern: str) -> Mapping[str, int]:
+    """When each path that matches (a glob) was first added, by commits up to this one: seconds, UTC."""
+    shown = ("-z", "--diff-filter=A", "--no-renames", "--name-only", "--format=tformat:%x01%ct")
+    log = repository.run("log", *shown, commit, "--", f":(glob){pattern}")
+    added: dict[str, int] = {}
+    seconds = 0
+    for word in log.decode(errors="surrogateescape").split("\0"):
+        text = word.strip("\n")
+        if text.startswith("\x01"):
+            seconds = int(text[1:])
+        elif text:
+            added[text] = seconds  # newest first: the last one that is seen is the first that was made
+    return added
+
+
+def make_commit(
+    repository: Repository,
+    *,
+    parent: str | None,
+    files: Mapping[str, bytes | None],
+    message: Message,
+    author: str,
+    happened: datetime,
+    recorded: datetime,
+) -> str:
+    """Make a commit that differs from its parent in these files (None: deleted) alone, and tell its hash.
+
+    ``author`` is ``Name <email>``. Small imports stay loose objects (git's ``fastimport.unpackLimit``, 100),
+    which ``maintain`` packs.
+    """
+    text = message.render().encode(errors="replace")
+    lines = [
+        b"feature done\n",
+        f"commit {_NOWHERE}\nmark :1\n".encode(),
+        f"author {author} {int(happened.timestamp())} +0000\n".encode(),
+        f"committer {author} {int(recorded.timestamp())} +0000\n".encode(),
+        b"data %d\n%b\n" % (len(text), text),
+    ]
+    if parent is not None:
+        lines.append(f"from {parent}\n".encode())
+    for path, content in sorted(files.items()):
+        if content is None:
+            lines.append(f"D {path}\n".encode())
+        else:
+            lines.append(b"M 100644 inline %b\ndata %d\n%b\n" % (path.encode(), len(content), content))
+    zeros = "0" * (len(parent) if parent is not None else _hash_length(repository))
+    lines.append(f"\nget-mark :1\nreset {_NOWHERE}\nfrom {zeros}\n\ndone\n".encode())
+    made = repository.run("fast-import", "--quiet", "--done", "--date-format=raw", stdin=b"".join(lines))
+    return made.decode().strip()
+
+
+def _hash_length(repository: Repository) -> int:
+    return 64 if repository.text("rev-parse", "--show-object-format") == "sha256" else 40
+
+
+def maintain(repository: Repository) -> None:
+    """Pack what has piled up, if enough has: about a thousand loose objects, or fifty packs."""
+    repository.run("gc", "--auto", "--quiet")

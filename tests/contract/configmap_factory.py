@@ -1,0 +1,49 @@
+"""The ConfigMap store for the contract suite, on the real API server."""
+
+import json
+from typing import Any
+
+from reconciler.kube.client import Client
+from reconciler.kube.configmaps import ConfigMaps
+from reconciler.model import FORMAT
+from reconciler.state.configmap import ConfigMapStore
+from reconciler.state.configmap_access import unpack
+from reconciler.state.configmap_documents import head_name
+from tests.controlplane.cluster import Cluster
+
+NAME = "hossted-state"
+
+
+class ConfigMapFactory:
+    """A namespace of the cluster."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._access = ConfigMaps(Client.connect(kubeconfig=cluster.kubeconfig))
+
+    async def open(self) -> ConfigMapStore:
+        return ConfigMapStore(self._access, self._cluster.namespace, NAME)
+
+    async def contents(self) -> object:
+        items: list[dict[str, Any]] = self._cluster.get("configmaps", "-l", "hossted.com/state")
+        return {item["metadata"]["name"]: item for item in items}
+
+    async def documents(self, cluster_uuid: str) -> object:
+        head = self._head(cluster_uuid)
+        found = []
+        for shard in head["shards"]:
+            item = await self._access.get_config_map(self._cluster.namespace, shard["name"])
+            assert item is not None
+            found.append(unpack(item.binary_data["apps.json.gz"], shard["name"]))
+        return head["digest"], found
+
+    async def make_newer(self, cluster_uuid: str) -> None:
+        head = self._head(cluster_uuid) | {"format": FORMAT + 1, "unheard": "of"}
+        patch = json.dumps({"data": {"head.json": json.dumps(head)}})
+        name = head_name(NAME, cluster_uuid)
+        self._cluster.kubectl("patch", "configmap", name, "--type=merge", "-p", patch)
+
+    def _head(self, cluster_uuid: str) -> dict[str, Any]:
+        item = self._cluster.get("configmap", head_name(NAME, cluster_uuid))
+        head: dict[str, Any] = json.loads(item["data"]["head.json"])
+        return head
