@@ -133,7 +133,10 @@ class ConfigMapTrack:
         happened: datetime,
         recorded: datetime,
     ) -> Recorded:
-        """As ``Track.append``. What is stored is ``on`` with ``changes`` applied."""
+        """As ``Track.append``. What is stored is ``on`` with ``changes`` applied.
+
+        ValueError for changes that change nothing.
+        """
         found = await self._find()
         if not _is_tip(on, found):
             raise LostRaceError(f"{self._where}: another revision was recorded in between")
@@ -142,6 +145,8 @@ class ConfigMapTrack:
         number = head.revision + 1 if head else 1
 
         before = on.snapshot.apps if on else {}
+        if not changes:
+            raise ValueError(f"{self._where}: the changes change nothing")
         stored = Snapshot(self._cluster_uuid, changes.cluster_after, documents.apply(before, changes))
         entry = Entry(
             number=number,
@@ -292,17 +297,12 @@ class ConfigMapTrack:
         return tip
 
     def _number(self, tip: _Tip, revision: str) -> int:
-        """The number of a revision by its id, or the only one whose id begins so."""
+        """The number in a revision's id. Its beginning would be the id of another one."""
         newest = tip.entries[-1].number
-        ids = {f"r{number}": number for number in range(1, newest + 1)}
-        alike = (
-            [ids[revision]]
-            if revision in ids
-            else [ids[i] for i in ids if revision and i.startswith(revision)]
-        )
-        if len(alike) != 1:
+        number = next((number for number in range(1, newest + 1) if revision == f"r{number}"), None)
+        if number is None:
             raise UsageError(f"{self._where} has no revision {revision!r}: it has r{tip.oldest} to r{newest}")
-        return alike[0]
+        return number
 
     async def _rebuild(self, tip: _Tip, number: int) -> Recorded:
         newest = tip.entries[-1].number

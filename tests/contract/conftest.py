@@ -17,7 +17,15 @@ FACTORIES: Mapping[str, Callable[[pytest.FixtureRequest], StoreFactory]] = {
 }
 
 
-@pytest.fixture(params=FACTORIES)
+ON_THE_CONTROL_PLANE = {"ConfigMaps"}
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(kind, marks=pytest.mark.cluster) if kind in ON_THE_CONTROL_PLANE else kind
+        for kind in FACTORIES
+    ]
+)
 def store_factory(request: pytest.FixtureRequest) -> StoreFactory:
     """An empty place for a store, of each kind in turn."""
     return FACTORIES[request.param](request)
