@@ -1,0 +1,109 @@
+"""What is emitted and recorded of an app's objects."""
+
+from reconciler.inventory.blocks import Objects, last_known, seen
+from reconciler.inventory.objects import Claim, Ingress, Kind, Pod, PodContainer, Service
+from reconciler.model import (
+    Container,
+    HelmInfo,
+    IngressInfo,
+    PodInfo,
+    Route,
+    ServiceInfo,
+    ServiceRecord,
+    VolumeInfo,
+)
+from tests.builders import make_app
+from tests.unit.inventory.looks import meta, pod
+
+HELM = HelmInfo("web", "shop", 1, "", "deployed", "web", "")
+
+
+def objects(*each: Pod | Service | Claim | Ingress) -> Objects:
+    found = Objects()
+    found.pods = [one for one in each if isinstance(one, Pod)]
+    found.services = [one for one in each if isinstance(one, Service)]
+    found.claims = [one for one in each if isinstance(one, Claim)]
+    found.ingresses = [one for one in each if isinstance(one, Ingress)]
+    return found
+
+
+def test_a_pod_is_one_element_per_distinct_image_of_its_regular_containers() -> None:
+    containers = (
+        PodContainer("setup", "init:1", init=True, digest="sha256:a"),
+        PodContainer("web", "web:1", digest="sha256:b"),
+        PodContainer("proxy", "proxy:1"),
+        PodContainer("worker", "web:1", digest="sha256:b"),
+    )
+    blocks = seen(objects(Pod(meta("p"), "Running", containers)))
+    assert blocks.app_info(HELM).pod_info == (
+        PodInfo("p", "shop", "proxy:1", "Running"),
+        PodInfo("p", "shop", "web:1", "Running"),
+    )
+    assert blocks.record("1.0", 0).containers == (
+        Container("p", "proxy", "app", "proxy:1", ""),
+        Container("p", "setup", "init", "init:1", "sha256:a"),
+        Container("p", "web", "app", "web:1", "sha256:b"),
+        Container("p", "worker", "app", "web:1", "sha256:b"),
+    )
+
+
+def test_a_service_is_one_element_per_port_and_port_0_without_any() -> None:
+    # The same number may be there for TCP and for UDP.
+    services = (Service(meta("dns"), "ClusterIP", (53, 53, 9153)), Service(meta("out"), "ExternalName"))
+    blocks = seen(objects(*services))
+    assert blocks.app_info(HELM).service_info == (
+        ServiceInfo("dns", "shop", 53),
+        ServiceInfo("dns", "shop", 9153),
+        ServiceInfo("out", "shop", 0),
+    )
+    assert blocks.record("1.0", 0).services == (
+        ServiceRecord("dns", "ClusterIP"),
+        ServiceRecord("out", "ExternalName"),
+    )
+
+
+def test_an_ingress_is_one_element_per_host_and_an_empty_domain_without_any() -> None:
+    blocks = seen(
+        objects(Ingress(meta("door"), ("b.example", "a.example", "b.example")), Ingress(meta("any")))
+    )
+    assert blocks.app_info(HELM).ingress_info == (
+        IngressInfo("any", "shop", ""),
+        IngressInfo("door", "shop", "a.example"),
+        IngressInfo("door", "shop", "b.example"),
+    )
+    assert blocks.record("1.0", 0).routes == (
+        Route("Ingress", "shop", "any"),
+        Route("Ingress", "shop", "door"),
+    )
+
+
+def test_a_claim_has_its_size_in_bytes() -> None:
+    blocks = seen(objects(Claim(meta("data"), 8 * 2**30)))
+    assert blocks.app_info(HELM).volume_info == (VolumeInfo("data", "shop", 8589934592),)
+
+
+def test_the_blocks_of_an_app_are_the_blocks_that_made_it() -> None:
+    app = make_app(pods=2, ports=(80, 443), volumes=(1, 2), hosts=("b", "a"))
+    blocks = last_known(app)
+    assert blocks.app_info(app.helm) == app.app_info
+    assert blocks.record(app.record.chart_version, app.record.rolled_back_to) == app.record
+
+
+def test_items_are_chosen_by_kind_and_namespace_and_what_is_recorded_follows() -> None:
+    blocks = seen(
+        objects(
+            *(pod(meta("here")), pod(meta("there", "ops"))),
+            *(Service(meta("here"), "ClusterIP"), Service(meta("there", "ops"), "ClusterIP")),
+            *(Ingress(meta("here")), Ingress(meta("there", "ops"))),
+            *(Claim(meta("here")), Claim(meta("there", "ops"))),
+        )
+    )
+    in_ops = blocks.where(lambda _, namespace: namespace == "ops")
+    assert {container.pod for container in in_ops.containers} == {"there"}
+    assert {service.name for service in in_ops.service_records} == {"there"}
+    assert {route.name for route in in_ops.routes} == {"there"}
+    assert {volume.name for volume in in_ops.volumes} == {"there"}
+    assert in_ops | blocks.where(lambda _, namespace: namespace != "ops") == blocks
+    pods = blocks.where(lambda kind, _: kind is Kind.PODS)
+    assert (pods.pods, pods.containers) == (blocks.pods, blocks.containers)
+    assert not (pods.services | pods.volumes | pods.ingresses | pods.service_records | pods.routes)
