@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -73,8 +73,8 @@ class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
 
 class _Object(msgspec.Struct, frozen=True):
     metadata: _Metadata
-    spec: dict[str, object] | None = None
-    status: dict[str, object] | None = None
+    spec: dict[str, Any] | None = None
+    status: dict[str, Any] | None = None
 
 
 def parse_project(raw: bytes | Mapping[str, object]) -> Project:
@@ -114,7 +114,7 @@ def oldest(projects: Collection[Project]) -> Project:
     return min(projects, key=lambda project: (project.created, project.name))
 
 
-def _spec(raw: dict[str, object]) -> Spec:
+def _spec(raw: dict[str, Any]) -> Spec:
     push = raw.get("push")
     if isinstance(push, dict) and push.keys() & {"true", True}:
         raise ValueError('push: write "on" in quotes, because YAML takes a bare on for true')

@@ -154,8 +154,12 @@ def build_status(
 
 def status_patch(old: Status, new: Status) -> dict[str, object] | None:
     """The JSON merge patch (RFC 7386) of the object that turns one status into the other, or None."""
-    changes = _merge_patch(msgspec.to_builtins(old), msgspec.to_builtins(new))
+    changes = _merge_patch(_as_json(old), _as_json(new))
     return {"status": changes} if changes else None
+
+
+def _as_json(status: Status) -> dict[str, object]:
+    return msgspec.json.decode(msgspec.json.encode(status), type=dict[str, object])
 
 
 def _merge_patch(old: dict[str, object], new: dict[str, object]) -> dict[str, object]:

@@ -1,0 +1,119 @@
+from typing import Any
+
+import pytest
+
+from reconciler.changes.change import Field
+from reconciler.model import PolicyInEffect, PushPolicy
+from reconciler.project import (
+    Brake,
+    ConfigMapState,
+    Duration,
+    GitState,
+    Match,
+    PushSpec,
+    Rule,
+    SecretRef,
+    Signing,
+    Spec,
+)
+from reconciler.project.spec import RULE_FIELDS
+
+
+def test_an_empty_spec_means_the_documented_defaults() -> None:
+    spec = Spec()
+    assert (spec.cluster_name, spec.stop, spec.deny_namespaces, spec.rules) == ("", False, (), ())
+    assert (spec.interval, spec.settle) == (Duration(minutes=10), Duration(seconds=5))
+    assert spec.brake == Brake(percent=30)
+    assert spec.state == ConfigMapState(namespace="", name="hossted-state", history=200)
+    assert spec.push == PushSpec(on=None, approval="Automatic")
+
+
+def test_the_defaults_in_effect_are_those_that_the_model_records() -> None:
+    assert Spec().in_effect() == PolicyInEffect()
+
+
+def test_the_policy_in_effect_is_the_same_whatever_the_order_it_was_written_in() -> None:
+    one = Spec(
+        deny_namespaces=("b", "a-*", "b"), interval=Duration(seconds=90), settle=Duration(milliseconds=500)
+    )
+    other = Spec(
+        deny_namespaces=("a-*", "b"), interval=Duration.parse("1m30s"), settle=Duration.parse("500ms")
+    )
+    assert one.in_effect() == other.in_effect()
+    assert one.in_effect() == PolicyInEffect(
+        denyNamespaces=("a-*", "b"), interval="1m30s", settle="500ms", push=PushPolicy()
+    )
+
+
+@pytest.mark.parametrize(
+    ("on", "has_api", "resolved"),
+    [
+        (None, True, "HelmUpdate"),
+        (None, False, "Never"),
+        ("AnyChange", True, "AnyChange"),
+        ("AnyChange", False, "AnyChange"),
+        ("Never", True, "Never"),
+    ],
+)
+def test_push_on_is_helm_update_by_default_and_never_without_an_api(
+    on: str | None, has_api: bool, resolved: str
+) -> None:
+    spec = Spec(push=PushSpec(on=on))
+    assert spec.push.resolved(has_api=has_api) == resolved
+    assert spec.in_effect(has_api=has_api).push.on == resolved
+
+
+FILE = GitState(url="file:///srv/record.git")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"brake": Brake(percent=50)}, "spec.brake.percent: anything but 30"),
+        ({"rules": (Rule(action="Push"),)}, "spec.rules: a rule of one's own"),
+        ({"state": GitState(url="https://example.com/x")}, "spec.state.git.url: anything but file://"),
+        ({"state": GitState(url="ssh://git@example.com/x")}, "spec.state.git.url: anything but file://"),
+        (
+            {"state": GitState(url="file:///x", secret_ref=SecretRef(name="key"))},
+            "spec.state.git.secretRef: a secret",
+        ),
+        (
+            {"state": GitState(url="file:///x", signing=Signing(secret_ref=SecretRef(name="key")))},
+            "spec.state.git.signing: signing",
+        ),
+        (
+            {
+                "state": GitState(url="file:///x", branch="observed/{cluster_uuid}"),
+                "push": PushSpec(approval="Required"),
+            },
+            "spec.push.approval: Required",
+        ),
+    ],
+)
+def test_what_this_version_does_not_do_is_named_and_not_silently_ignored(
+    fields: dict[str, Any], message: str
+) -> None:
+    assert Spec(**fields).unsupported() == (f"{message} is not supported by this version",)
+
+
+@pytest.mark.parametrize("state", [ConfigMapState(), ConfigMapState(namespace="elsewhere", history=7), FILE])
+def test_what_this_version_does_is_not_called_unsupported(state: GitState | ConfigMapState) -> None:
+    spec = Spec(
+        cluster_name="prod",
+        stop=True,
+        deny_namespaces=("kube-*",),
+        interval=Duration(hours=1),
+        settle=Duration(),
+        push=PushSpec(on="AnyChange"),
+        state=state,
+        ignored=("helm",),
+    )
+    assert spec.unsupported() == ()
+
+
+def test_all_that_is_unsupported_is_named_at_once() -> None:
+    assert len(Spec(brake=Brake(percent=1), rules=(Rule(action="Ignore", match=Match()),)).unsupported()) == 2
+
+
+def test_a_rule_may_name_every_field_of_a_change_but_the_followers() -> None:
+    assert sorted(RULE_FIELDS) == sorted(field for field in Field if not field.startswith("record."))

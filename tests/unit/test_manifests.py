@@ -1,0 +1,153 @@
+"""What can be said of config/ and the Dockerfile without a cluster or an image builder."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from reconciler.project import spec as ours
+from reconciler.project.status import LONGEST_MESSAGE, Condition, HelmStatus, SnapshotRef, Status, Summary
+
+ROOT = Path(__file__).parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def load(path: str) -> list[dict[str, Any]]:
+    return list(YAML(typ="safe", pure=True).load_all((ROOT / path).read_text()))
+
+
+CRD = load("config/crd/hossted.com_hosstedprojects.yaml")[0]
+SCHEMA = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+
+
+def walk(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every schema below spec and status, by its path; an item is ``[]``, a map's value ``{}``."""
+    yield path, schema
+    for name, inner in schema.get("properties", {}).items():
+        yield from walk(inner, f"{path}.{name}")
+    if "items" in schema:
+        yield from walk(schema["items"], f"{path}[]")
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from walk(schema["additionalProperties"], f"{path}{{}}")
+
+
+FIELDS = dict(found for part in ("spec", "status") for found in walk(SCHEMA["properties"][part], part))
+
+
+def test_every_field_of_the_resource_says_in_words_what_it_is() -> None:
+    silent = [
+        path
+        for path, schema in FIELDS.items()
+        if not path.endswith(("[]", "{}", "description")) and not schema.get("description", "").endswith(".")
+    ]
+    assert silent == []
+
+
+def test_every_list_map_and_string_of_the_resource_is_bounded() -> None:
+    bounds = {"array": ("maxItems",), "string": ("maxLength", "enum", "format")}
+    unbounded = [
+        path
+        for path, schema in FIELDS.items()
+        if not set(bounds.get(schema["type"], schema)) & set(schema)
+        or ("additionalProperties" in schema and "maxProperties" not in schema)
+    ]
+    assert unbounded == []
+
+
+def test_every_list_of_the_resource_is_atomic() -> None:
+    lists = [schema for schema in FIELDS.values() if schema["type"] == "array"]
+    assert {schema.get("x-kubernetes-list-type") for schema in lists} == {"atomic"}
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("spec.push.on", ours.PUSH_ON),
+        ("spec.push.approval", ours.APPROVALS),
+        ("spec.rules[].action", ours.ACTIONS),
+        ("spec.rules[].match.fields[]", ours.RULE_FIELDS),
+    ],
+)
+def test_the_resource_and_the_code_allow_the_same_words(path: str, values: tuple[str, ...]) -> None:
+    assert tuple(FIELDS[path]["enum"]) == values
+
+
+@pytest.mark.parametrize(
+    ("path", "struct", "upstream"),
+    [
+        ("status", Status, {"dnsUpdated", "currentState"}),
+        ("status.conditions[]", Condition, set()),
+        ("status.helmStatus[]", HelmStatus, set()),
+        ("status.summary", Summary, set()),
+        ("status.snapshot", SnapshotRef, set()),
+    ],
+)
+def test_the_status_of_the_resource_and_of_the_code_have_the_same_fields(
+    path: str, struct: type, upstream: set[str]
+) -> None:
+    assert set(FIELDS[path]["properties"]) - upstream == set(struct.__struct_fields__)  # type: ignore[attr-defined]
+
+
+def test_the_longest_message_fits_the_resource() -> None:
+    assert FIELDS["status.conditions[].message"]["maxLength"] == LONGEST_MESSAGE
+
+
+def copied() -> list[str]:
+    """The files that the Dockerfile copies from the build context."""
+    lines = re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.MULTILINE)
+    return [source for line in lines for source in line.split()[:-1]]
+
+
+def test_the_files_that_the_image_is_built_from_exist_and_are_not_left_out() -> None:
+    rules = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
+    assert copied()
+    for source in copied():
+        assert (ROOT / source).exists()
+        verdict = [not rule.startswith("!") for rule in rules if fnmatchcase(source, rule.removeprefix("!"))]
+        assert verdict[-1:] == [False], f"{source} is left out by .dockerignore"
+
+
+def test_the_image_has_all_files_that_the_package_names() -> None:
+    named = {
+        PYPROJECT["project"]["readme"],
+        *PYPROJECT["project"]["license-files"],
+        "pyproject.toml",
+        "reconciler",
+    }
+    assert named <= set(copied())
+
+
+def test_the_image_runs_the_program_that_the_package_installs() -> None:
+    found = re.search(r'^ENTRYPOINT \["([^"]+)"\]$', DOCKERFILE, re.MULTILINE)
+    assert found is not None
+    assert found[1] in PYPROJECT["project"]["scripts"]
+
+
+def test_the_image_and_the_deployment_agree_on_a_user_that_is_not_root() -> None:
+    found = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
+    assert found is not None
+    context = load("config/manager/deployment.yaml")[0]["spec"]["template"]["spec"]["securityContext"]
+    assert (int(found[1]), int(found[2])) == (context["runAsUser"], context["runAsGroup"])
+    assert context["runAsNonRoot"] is True
+    assert int(found[1]) > 0
+
+
+def test_the_manifests_install_the_version_that_the_package_has() -> None:
+    version = PYPROJECT["project"]["version"]
+    kustomization = load("config/default/kustomization.yaml")[0]
+    assert [image["newTag"] for image in kustomization["images"]] == [version]
+    assert kustomization["labels"][0]["pairs"]["app.kubernetes.io/version"] == version
+
+
+def test_the_argo_cd_application_installs_a_folder_that_exists() -> None:
+    (application,) = load("config/argocd/application.yaml")
+    assert (application["apiVersion"], application["kind"]) == ("argoproj.io/v1alpha1", "Application")
+    assert (ROOT / application["spec"]["source"]["path"] / "kustomization.yaml").exists()
+    namespace = load("config/manager/namespace.yaml")[0]["metadata"]["name"]
+    assert application["spec"]["destination"]["namespace"] == namespace
