@@ -40,7 +40,6 @@ _TELLING = (
     Field.APP_UUID,
     Field.RECORD_SERVICES,
     Field.RECORD_ROUTES,
-    Field.UPDATED,
 )
 """What a sentence names first; pods only where there is nothing else."""
 
@@ -162,7 +161,12 @@ def _with_rest(phrases: list[str], shown: int) -> str:
 
 
 def _telling(change: AppChange) -> list[str]:
-    return _telling_details(change.details) or pod_phrases(change.details) or ["nothing of note"]
+    return (
+        _telling_details(change.details)
+        or pod_phrases(change.details)
+        or [phrase(detail) for detail in change.details if detail.field is Field.UPDATED]
+        or ["details of the record"]
+    )
 
 
 def _telling_details(details: Iterable[Detail]) -> list[str]:

@@ -27,13 +27,13 @@ def diff(
     before: Snapshot | None,
     after: Snapshot,
     *,
-    revisions: Mapping[AppKey, Sequence[UnseenRevision]] | None = None,
+    revisions: Mapping[AppKey, Sequence[tuple[int, str]]] | None = None,
 ) -> Changeset:
     """What differs between two snapshots, apps in key order.
 
-    ``before`` is None for the first revision of a track. ``revisions``: all revisions of a release that
-    are known from labels, the recorded ones included; those that neither snapshot shows become
-    ``AppChange.unseen``.
+    ``before`` is None for the first revision of a track. ``revisions``: the (number, status) of
+    all revisions of a release that are known from labels, the recorded ones included; those that neither
+    snapshot shows become ``AppChange.unseen``.
     """
     old: Mapping[AppKey, App] = {} if before is None else before.apps
     cluster_before = None if before is None else before.cluster
@@ -84,12 +84,13 @@ def _reinstalled(was: App, now: App) -> bool:
 
 
 def _unseen(
-    operation: Operation, was: App | None, now: App | None, known: Sequence[UnseenRevision]
+    operation: Operation, was: App | None, now: App | None, known: Sequence[tuple[int, str]]
 ) -> tuple[UnseenRevision, ...]:
     if now is None or operation not in (Operation.INSTALL, Operation.UPGRADE, Operation.ROLLBACK):
         return ()
     lowest = 0 if was is None or operation is Operation.INSTALL else was.helm.revision
-    return tuple(sorted(r for r in set(known) if lowest < r.revision < now.helm.revision))
+    between = {(number, status) for number, status in known if lowest < number < now.helm.revision}
+    return tuple(UnseenRevision(number, status) for number, status in sorted(between))
 
 
 def diff_app(before: App, after: App) -> tuple[Detail, ...]:
