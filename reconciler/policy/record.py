@@ -1,0 +1,91 @@
+"""What goes into the next snapshot: of each app, what is recorded or what is there.
+
+An app is taken whole or not at all. It is taken when something of it differs that makes a revision
+(``rules``) and it has settled (``quiet``); what was deferred goes with it. Three things it guarantees:
+
+- Nothing leaves that is not proven gone, uninstalled with its history kept, or in a denied namespace.
+- What is only deferred changes nothing, except once: the first quiet state after a Helm change that was
+  recorded as it stood is recorded as the rest of that change. A mark in the ledger remembers which.
+- Recording twice what one look saw is recording it once.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from reconciler.changes.change import Field
+from reconciler.changes.diff import diff_app
+from reconciler.inventory.fold import Inventory
+from reconciler.model import App, AppKey, PolicyInEffect, tells_the_same
+from reconciler.policy.quiet import Verdict, has_left
+from reconciler.policy.rules import recorded_by_itself
+
+_HELM_CHANGE = frozenset(
+    {Field.REVISION, Field.STATUS, Field.UPDATED, Field.CHART, Field.CHART_VERSION, Field.APP_VERSION}
+)
+
+
+class Recordable(msgspec.Struct, frozen=True):
+    """``apps``: the next snapshot's, in key order.
+
+    ``mark_unsettled``: marks to set in the ledger before ``apps`` is recorded, each the digest of an app
+    taken as it stands in the wake of a Helm change; ``settled``: marks to clear, once ``apps`` is
+    recorded, because nothing is left to tell. A mark whose app was completed stays for the push to see.
+    """
+
+    apps: Mapping[AppKey, App]
+    mark_unsettled: Mapping[AppKey, str]
+    settled: frozenset[AppKey]
+
+
+def recordable(
+    previous: Mapping[AppKey, App],
+    inventory: Inventory,
+    verdicts: Mapping[AppKey, Verdict],
+    *,
+    policy: PolicyInEffect,
+    unsettled: Mapping[AppKey, str],
+) -> Recordable:
+    """Choose for each app. ``unsettled``: the ledger's marks; ``verdicts``: of the same look."""
+    apps: dict[AppKey, App] = {}
+    marks: dict[AppKey, str] = {}
+    settled: set[AppKey] = set()
+    for key in sorted(previous.keys() | inventory.apps.keys()):
+        if policy.denies(key.namespace):
+            continue
+        was, live = previous.get(key), inventory.apps.get(key)
+        verdict = verdicts.get(key, Verdict.WAIT)
+        if live is None:
+            if was is not None and not (has_left(inventory, key) and verdict is not Verdict.WAIT):
+                apps[key] = was
+            continue
+        marked = was is not None and unsettled.get(key) == was.digest
+        if not _taken(was, live, verdict, policy.push.on, marked=marked):
+            if was is not None:
+                apps[key] = was
+                if marked and verdict is Verdict.QUIET and was.digest == live.digest:
+                    settled.add(key)
+            continue
+        apps[key] = live
+        if verdict is Verdict.AS_IT_STANDS and (marked or _in_the_wake_of_helm(was, live)):
+            marks[key] = live.digest
+        elif marked and was is not None and tells_the_same(was, live):
+            settled.add(key)
+    return Recordable(apps, marks, frozenset(settled))
+
+
+def _taken(was: App | None, live: App, verdict: Verdict, push_on: str, *, marked: bool) -> bool:
+    """Whether the live app takes the recorded one's place."""
+    if verdict is Verdict.WAIT:
+        return False
+    if was is None:
+        return True
+    if was.digest == live.digest:
+        return False
+    completes = marked and verdict is Verdict.QUIET
+    return completes or recorded_by_itself(was, live, push_on)
+
+
+def _in_the_wake_of_helm(was: App | None, live: App) -> bool:
+    """Whether an app differs from its record by an install, an upgrade, a rollback."""
+    return was is None or any(detail.field in _HELM_CHANGE for detail in diff_app(was, live))
