@@ -215,9 +215,7 @@ async def test_a_part_that_is_gone_for_good_is_named_with_what_to_do() -> None:
     await append(open_track(access), ONE, None)
     (apps,) = (name for name in parts_of(access) if "-apps-" in name)
     del access.items[NAMESPACE, apps]
-    with pytest.raises(
-        StoreError, match=rf"{apps} is gone, and ConfigMap {HEAD[0]}/{HEAD[1]} needs it: restore"
-    ):
+    with pytest.raises(StoreError, match=rf"{apps} is gone, and .*/{HEAD[1]} needs it: restore"):
         await open_track(access).tip()
 
 
@@ -283,9 +281,7 @@ def noisy(count: int) -> list[App]:
 
 async def test_apps_that_do_not_fit_are_refused_with_sizes_and_what_to_do() -> None:
     access = StandIn()
-    with pytest.raises(
-        TooLargeError, match=r"the 1500 apps of .* take \d{7} bytes packed.*921600.*spec\.state\.git"
-    ):
+    with pytest.raises(TooLargeError, match=r"the 1500 apps .* take \d{7} bytes .*921600.*spec\.state\.git"):
         await append(open_track(access), make_snapshot(*noisy(1500)), None)
     assert access.items == {}
 
@@ -299,6 +295,7 @@ async def test_a_changeset_that_does_not_fit_is_kept_without_the_earlier_forms_a
     made = await append_all(track, [ONE, big])
     with monkeypatch.context() as patch:
         patch.setattr(documents, "PACKED_LIMIT", 20_000)
+        patch.setattr(documents, "PACK_BYTES", 20_000)
         made += await append_all(track, [TWO, THREE], made[-1])
     reader = open_track(access)
     assert [revision.id async for revision in reader.history()] == ["r4", "r3", "r2", "r1"]
