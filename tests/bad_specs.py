@@ -17,7 +17,7 @@ class BadSpec(NamedTuple):
 DURATION = "must be a duration from 1s to 24h, such as 10m or 1h30m"
 SETTLE = "must be a duration from 0s to 10m, such as 5s or 500ms"
 GLOB = "must be a namespace's name or a shell glob such as team-*"
-BRANCH = "must be a branch name; only {cluster_uuid} may stand in braces"
+BRANCH = "must be a branch name; only {cluster_uuid} may stand in braces, once"
 APART = "approvedBranch must neither be branch nor stand below or above it"
 CREDENTIALS = "must not hold credentials; keep them in a Secret and name it in secretRef"
 REQUIRED = "approval Required needs state.git with {cluster_uuid} in both branch and approvedBranch"
@@ -66,6 +66,8 @@ BAD_SPECS = (
     BadSpec("option as branch", git(branch="--force"), "state.git.branch", BRANCH),
     BadSpec("lock file as branch", git(branch="a.lock/b"), "state.git.branch", BRANCH),
     BadSpec("unknown braces", git(approvedBranch="a/{cluster}"), "state.git.approvedBranch", BRANCH),
+    BadSpec("uuid twice", git(branch="{cluster_uuid}/{cluster_uuid}"), "state.git.branch", BRANCH),
+    BadSpec("dash after slash", git(branch="a/-b"), "state.git.branch", BRANCH),
     BadSpec("reserved branch", git(branch="hossted/x"), "state.git.branch", "are the reconciler's own"),
     BadSpec("same branch", git(branch="a", approvedBranch="a"), "state.git.approvedBranch", APART),
     BadSpec("branch above", git(branch="a", approvedBranch="a/b"), "state.git.approvedBranch", APART),
@@ -77,6 +79,8 @@ BAD_SPECS = (
         "secret's name", git(secretRef={"name": "A_b"}), "state.git.secretRef.name", "must be a name such"
     ),
     BadSpec("author", git(author={"name": "a <b>"}), "state.git.author.name", "without < and >"),
+    BadSpec("author's space", git(author={"name": "a "}), "state.git.author.name", "on one line"),
+    BadSpec("author's address", git(author={"email": "a b@c"}), "state.git.author.email", "without spaces"),
     BadSpec(
         "namespace",
         {"state": {"configMap": {"namespace": "a.b"}}},

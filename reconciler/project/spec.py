@@ -41,8 +41,8 @@ CLUSTER_UUID_IN_BRANCH = "{cluster_uuid}"
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _GLOB = re.compile(r"([a-z0-9*?-]|\[!?[a-z0-9-]+\])+")
-_WORD = r"[A-Za-z0-9_{}+-]+"
-_BRANCH = re.compile(rf"(?!-){_WORD}(\.{_WORD})*(/{_WORD}(\.{_WORD})*)*")
+_BRANCH_PART = r"(?![+-])[A-Za-z0-9_{}+-]+(\.[A-Za-z0-9_{}+-]+)*"
+_BRANCH = re.compile(rf"{_BRANCH_PART}(/{_BRANCH_PART})*")
 
 
 # Above the classes, because the defaults in them are checked as the classes are made.
@@ -68,9 +68,11 @@ def _check_globs(field: str, globs: Iterable[str]) -> None:
 
 
 def _check_branch(field: str, branch: str) -> None:
-    left = branch.replace(CLUSTER_UUID_IN_BRANCH, "")
+    left = branch.replace(CLUSTER_UUID_IN_BRANCH, "", 1)
     if not _BRANCH.fullmatch(branch) or re.search(r"\.lock(/|$)|[{}]", left):
-        raise ValueError(f"{field}: {branch!r} is no branch name; only {{cluster_uuid}} may stand in braces")
+        raise ValueError(
+            f"{field}: {branch!r} is no branch name; only {{cluster_uuid}} may stand in braces, once"
+        )
     if f"{branch}/".startswith("hossted/"):
         raise ValueError(f"{field}: branches below hossted/ are the reconciler's own")
 
@@ -92,12 +94,18 @@ class Author(Part, frozen=True):
     """Who the commits are by."""
 
     name: str = "hossted-reconciler"
-    email: str = "reconciler@hossted.invalid"
+    email: str = "hossted-reconciler@noreply.invalid"
 
     def __post_init__(self) -> None:
-        for field, text in (("name", self.name), ("email", self.email)):
-            if not text.strip() or not text.isprintable() or set(text) & set("<>"):
-                raise ValueError(f"{field}: must be printable text without < and >")
+        if (
+            not self.name
+            or self.name != self.name.rstrip()
+            or not self.name.isprintable()
+            or set(self.name) & set("<>")
+        ):
+            raise ValueError("name: must be text on one line, without < and >")
+        if not self.email.isprintable() or set(self.email) & set("<> ") or not self.email:
+            raise ValueError("email: must be an address, without spaces, < and >")
 
 
 class Signing(Part, frozen=True):

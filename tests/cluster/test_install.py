@@ -101,21 +101,15 @@ READ = (
     "ingresses.networking.k8s.io",
     "hosstedprojects.hossted.com",
 )
-
-
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 
 NEEDED = (
     Question("patch", "hosstedprojects.hossted.com/status"),
-    Question("update", "hosstedprojects.hossted.com/status"),
     Question("create", "events", "default"),
-    Question("patch", "events", "default"),
-    Question("create", "events.events.k8s.io", "default"),
     Question("create", "configmaps", SYSTEM),
     Question("get", "configmaps", SYSTEM, "hossted-state"),
     Question("list", "configmaps", SYSTEM),
     Question("update", "configmaps", SYSTEM, "hossted-state"),
-    Question("patch", "configmaps", SYSTEM, "hossted-state"),
     Question("delete", "configmaps", SYSTEM, "hossted-state"),
     Question("create", "leases.coordination.k8s.io", SYSTEM),
     Question("get", "leases.coordination.k8s.io", SYSTEM, "hossted-reconciler"),
@@ -124,6 +118,9 @@ NEEDED = (
 
 NOT_NEEDED = (
     Question("*", "*.*"),
+    Question("patch", "configmaps", SYSTEM, "hossted-state"),
+    Question("patch", "events", "default"),
+    Question("update", "hosstedprojects.hossted.com/status"),
     Question("create", "secrets", SYSTEM),
     Question("update", "secrets", SYSTEM, "hossted-api"),
     Question("delete", "secrets", "default"),

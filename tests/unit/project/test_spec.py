@@ -5,6 +5,7 @@ import pytest
 from reconciler.changes.change import Field
 from reconciler.model import PolicyInEffect, PushPolicy
 from reconciler.project import (
+    Author,
     Brake,
     ConfigMapState,
     Duration,
@@ -17,6 +18,7 @@ from reconciler.project import (
     Spec,
 )
 from reconciler.project.spec import RULE_FIELDS
+from reconciler.state import git_layout
 
 
 def test_an_empty_spec_means_the_documented_defaults() -> None:
@@ -117,3 +119,13 @@ def test_all_that_is_unsupported_is_named_at_once() -> None:
 
 def test_a_rule_may_name_every_field_of_a_change_but_the_followers() -> None:
     assert sorted(RULE_FIELDS) == sorted(field for field in Field if not field.startswith("record."))
+
+
+def test_the_default_author_is_the_one_that_the_git_store_has() -> None:
+    author = Author()
+    assert f"{author.name} <{author.email}>" == git_layout.AUTHOR
+
+
+@pytest.mark.parametrize("branch", ["main", "a/b.c_d+e", "observed/{cluster_uuid}", "{cluster_uuid}"])
+def test_a_branch_that_is_accepted_is_one_that_the_git_store_can_use(branch: str) -> None:
+    assert git_layout.checked_branch(GitState(url="file:///x", branch=branch).branch) == branch
