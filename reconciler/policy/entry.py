@@ -41,17 +41,12 @@ class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One app's line of the ledger.
-
-    ``last_key``: no key that is drawn may be smaller. ``unsettled``: the digest of the app as it was
-    recorded while not quiet in the wake of a Helm change; its first quiet state belongs to that change.
-    """
+    """One app's line of the ledger. ``last_key``: no key that is drawn may be smaller."""
 
     acked: Acked | None = None
     sending: Sending | None = None
     rejected: Rejected | None = None
     last_key: str = ""
-    unsettled: str = ""
 
 
 EMPTY = Entry()
@@ -61,7 +56,10 @@ class LedgerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the ledger knows besides the apps.
 
     ``adopted``: app UUIDs taken over, by ``namespace/name``; ``instances``: Instances of ours, newest
-    last; ``endpoint``: scheme, host and path that the entries are about.
+    last; ``endpoint``: scheme, host and path that the entries are about. ``unsettled``: by
+    ``namespace/name`` the digest of an app as it was recorded while not quiet in the wake of a Helm change
+    (its first quiet state belongs to that change). ``gaps``: times without a look that no revision tells
+    of yet, each as the text of a ``Gap`` trailer. The reconcile writes these, delivery the entries.
     """
 
     cluster_uuid: str = ""
@@ -69,6 +67,8 @@ class LedgerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     adopted: Mapping[str, str] = {}
     instances: tuple[str, ...] = ()
     endpoint: str = ""
+    unsettled: Mapping[str, str] = {}
+    gaps: tuple[str, ...] = ()
 
 
 class LedgerView(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from reconciler.changes.change import Changeset
+from reconciler.changes.change import Changeset, Operation
 from reconciler.errors import (
     ConflictError,
     KubernetesError,
@@ -202,6 +202,17 @@ class ConfigMapTrack:
         """The revision of that id; UsageError if there is none, or it is not kept any more."""
         tip = await self._some_tip()
         return await self._rebuild(tip, self._number(tip, revision))
+
+    async def departed(self, since: datetime) -> tuple[App, ...]:
+        """As ``Track.departed``, as far back as the history is kept."""
+        found: dict[AppKey, App] = {}
+        async for entry in self._entries():
+            if entry.recorded <= since:
+                break
+            for change in entry.apps:
+                if change.operation in (Operation.UNINSTALL, Operation.DENY) and change.before is not None:
+                    found.setdefault(change.key, change.before)
+        return tuple(app for _, app in sorted(found.items()))
 
     async def before(self, revision: str) -> Recorded | None:
         """The revision before, None for the first; UsageError if either is not kept any more."""

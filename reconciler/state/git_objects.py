@@ -6,6 +6,7 @@ Nothing here moves a ref: a commit that is made is only an object until somebody
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
+from itertools import pairwise
 
 import msgspec
 
@@ -150,6 +151,21 @@ def first_added(repository: Repository, commit: str, pattern: str) -> Mapping[st
         elif text:
             added[text] = seconds  # newest first: the last one that is seen is the first that was made
     return added
+
+
+def deleted(repository: Repository, commit: str, path: str, *, since: int) -> Mapping[str, str]:
+    """The blob of each file below ``path`` that a commit made after ``since`` (seconds, UTC) deleted.
+
+    Of a file that was deleted more than once, the blob that was deleted last.
+    """
+    shown = ("-z", "--diff-filter=D", "--no-renames", "--raw", "--no-abbrev", "--format=tformat:")
+    log = repository.run("log", *shown, f"--since={since}", commit, "--", path)
+    found: dict[str, str] = {}
+    words = [word.strip("\n") for word in log.decode(errors="surrogateescape").split("\0")]
+    for header, name in pairwise(words):
+        if header.startswith(":"):  # :<mode> <mode> <blob before> <blob after> D
+            found.setdefault(name, header.split(" ")[2])
+    return found
 
 
 def make_commit(

@@ -29,8 +29,8 @@ _Result = TypeVar("_Result")
 # that another one's succeeded.
 _ATTEMPTS = 10
 
-_HASH_PREFIX = re.compile(r"[0-9a-f]{4,64}")
 _LEAST = 4  # digits that git takes for an abbreviated hash
+_HASH_PREFIX = re.compile(rf"[0-9a-f]{{{_LEAST},64}}")
 
 
 class _Performer(Protocol):
@@ -132,6 +132,9 @@ class GitTrack:
 
     async def at(self, revision: str) -> Recorded:
         return await self._store.perform(lambda: self._at(revision))
+
+    async def departed(self, since: datetime) -> tuple[App, ...]:
+        return await self._store.perform(lambda: self._departed(int(since.timestamp())))
 
     async def before(self, revision: str) -> Recorded | None:
         return await self._store.perform(lambda: self._before(revision))
@@ -264,21 +267,28 @@ class GitTrack:
         found = objects.revisions(self._repository, self._find(prefix).id, self._directory, limit=2)
         return self._recorded(found[1]) if len(found) > 1 else None
 
+    def _departed(self, since: int) -> tuple[App, ...]:
+        tip = self._branches.tip(self._ref)
+        if tip is None:
+            return ()
+        blobs = {
+            path: oid
+            for path, oid in objects.deleted(self._repository, tip, self._directory, since=since).items()
+            if layout.key_of(path.removeprefix(f"{self._directory}/")) is not None
+        }
+        contents = objects.read_blobs(self._repository, blobs.values())
+        return tuple(load_app(contents[oid], path) for path, oid in sorted(blobs.items()))
+
     def _recorded(self, revision: Revision) -> Recorded | None:
         entry = self._entry(revision.id)
         return None if entry is None else Recorded(revision, self._snapshot(entry.oid))
 
     def _find(self, prefix: str) -> Revision:
-        """The revision of that id, or beginning of one. What is not known here is asked of the remote."""
+        """The revision of that id, or of that beginning of one."""
         if not _HASH_PREFIX.fullmatch(prefix):
-            raise UsageError(
-                f"{prefix!r} is not a revision: give at least {_LEAST} digits of a commit's hash"
-            )
-        found: list[Revision] = []
-        if self._view is not None:
-            found = self._matching(prefix, self._view.commit)
-        if not found and (tip := self._branches.tip(self._ref)) is not None:
-            found = self._matching(prefix, tip)
+            raise UsageError(f"{prefix!r} is not a revision: give at least {_LEAST} digits of a commit's hash")
+        tip = self._branches.tip(self._ref)
+        found = [] if tip is None else self._matching(prefix, tip)
         if not found:
             raise UsageError(f"cluster {self._cluster_uuid} has no revision {prefix} in {self._ref}")
         if len(found) > 1:

@@ -74,7 +74,7 @@ def _is_expired(entry: Entry, now: datetime) -> bool:
     acked = entry.acked
     if acked is None or acked.app is not None or now - acked.at < UNINSTALLED_KEPT:
         return False
-    return entry.sending is None and entry.rejected is None and not entry.unsettled
+    return entry.sending is None and entry.rejected is None
 
 
 def bounded(facts: LedgerFacts) -> LedgerFacts:

@@ -12,7 +12,7 @@ from typing import Protocol
 import msgspec
 
 from reconciler.changes.change import Changeset
-from reconciler.model import AppKey, Snapshot
+from reconciler.model import App, AppKey, Snapshot
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -92,6 +92,13 @@ class Track(Protocol):
 
     async def at(self, revision: str) -> Recorded:
         """The revision of that id (or an unambiguous beginning of it); UsageError if there is none."""
+        ...
+
+    async def departed(self, since: datetime) -> tuple[App, ...]:
+        """The apps that left the track after ``since``, each as it was when it left last.
+
+        Those that came back are among them; so are those of namespaces that became denied.
+        """
         ...
 
     async def before(self, revision: str) -> Recorded | None:

@@ -418,3 +418,21 @@ async def test_the_location_names_the_place_for_people(stores: Opener) -> None:
     location = (await stores()).location
     assert location
     assert "\n" not in location
+
+
+class TestDeparted:
+    async def test_what_left_lately_is_known_as_it_was_last(self, stores: Opener) -> None:
+        track = (await stores()).track(CLUSTER_UUID)
+        old, early, late = make_app(name="old"), make_app(name="early"), make_app(name="late", revision=3)
+        stays = make_app(name="stays")
+        tip = await append(track, make_snapshot(old, early, make_app(name="late"), stays), None)
+        tip = await append(track, make_snapshot(early, make_app(name="late"), stays), tip, minutes=1)
+        tip = await append(track, make_snapshot(early, late, stays), tip, minutes=10)
+        tip = await append(track, make_snapshot(late, stays), tip, minutes=20)
+        await append(track, make_snapshot(stays), tip, minutes=30)
+        store = await stores()
+        assert set(await store.track(CLUSTER_UUID).departed(START + timedelta(minutes=5))) == {early, late}
+        assert await store.track(CLUSTER_UUID).departed(START + timedelta(minutes=40)) == ()
+
+    async def test_an_empty_track_has_lost_nothing(self, stores: Opener) -> None:
+        assert await (await stores()).track(CLUSTER_UUID).departed(START) == ()

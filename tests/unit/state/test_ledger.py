@@ -106,7 +106,6 @@ GONE = Acked("k", "A-1", NOW - timedelta(days=90))
         (Entry(acked=Acked("k", "A-1", NOW - timedelta(days=365), make_app())), False),
         (Entry(acked=GONE, sending=SENDING.sending), False),
         (Entry(acked=GONE, rejected=Rejected("d", 400, NOW)), False),
-        (Entry(acked=GONE, unsettled="d"), False),
         (SENDING, False),
         (Entry(last_key="k"), False),
     ],

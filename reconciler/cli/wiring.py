@@ -1,0 +1,133 @@
+"""Puts the parts together: which store, which ledger, which API, for a process or a command."""
+
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from reconciler.delivery.api import Api, endpoint_of
+from reconciler.delivery.deliver import Delivery
+from reconciler.errors import SpecError, UsageError
+from reconciler.kube.client import Client
+from reconciler.kube.configmaps import ConfigMaps
+from reconciler.kube.projects import Projects
+from reconciler.model import digest_of
+from reconciler.operator.clock import Clock
+from reconciler.operator.gaps import Gaps
+from reconciler.operator.leadership import Leadership
+from reconciler.policy import keys
+from reconciler.project import GitState, Project, Spec, oldest, parse_project
+from reconciler.settings import Settings
+from reconciler.state.configmap import ConfigMapStore
+from reconciler.state.git import open_git_store
+from reconciler.state.ledger import Ledger
+from reconciler.state.ledger_configmap import ConfigMapLedger
+from reconciler.state.ledger_file import FileLedger
+from reconciler.state.store import Store
+
+PUSH_TIMEOUT = 30.0
+"""Seconds that one push may take, connecting and reading included."""
+
+LEASE_MARGIN = 5.0
+"""Seconds of the Lease that a push leaves for writing down its answer."""
+
+
+def opener(settings: Settings, client: Client | None) -> Callable[[Spec], Store]:
+    """What opens the store that a spec names. ``client`` is None where there is no cluster."""
+
+    def open_store(spec: Spec) -> Store:
+        state = spec.state
+        if isinstance(state, GitState):
+            author = f"{state.author.name} <{state.author.email}>"
+            return open_git_store(
+                path=_clone_of(settings, state.url, state.branch),
+                url=state.url,
+                branch=state.branch,
+                author=author,
+            )
+        if client is None:
+            raise SpecError("spec.state: without a cluster the state must be in git: set spec.state.git.url")
+        return ConfigMapStore(
+            ConfigMaps(client), state.namespace or settings.namespace, state.name, state.history
+        )
+
+    return open_store
+
+
+def ledger_of(settings: Settings, spec: Spec, client: Client | None) -> Ledger:
+    """The ledger: in the operator's namespace, or a file beside the store where there is no cluster."""
+    if client is not None:
+        return ConfigMapLedger(ConfigMaps(client), settings.namespace)
+    if not isinstance(spec.state, GitState):
+        raise SpecError("spec.state: without a cluster the state must be in git: set spec.state.git.url")
+    path = Path(urlsplit(spec.state.url).path)
+    return FileLedger(path.with_name(f"{path.name}.ledger.json"))
+
+
+def leadership_of(settings: Settings, ledger: Ledger, clock: Clock, gaps: Gaps) -> Leadership:
+    """A leadership with an Instance of its own."""
+    return Leadership(
+        ledger,
+        clock,
+        instance=str(uuid4()),
+        endpoint=endpoint_of(settings.api.url) if settings.api is not None else "",
+        email_id=settings.email_id,
+        draw=keys.source(clock.now, secrets.token_bytes),
+        gaps=gaps,
+    )
+
+
+def delivery_of(
+    settings: Settings, ledger: Ledger, clock: Clock, remaining: Callable[[], float] | None = None
+) -> tuple[Api, Delivery] | None:
+    """What pushes, or None where there is no API. ``remaining``: seconds of the Lease, if there is one.
+
+    Close the Api when done.
+    """
+    if settings.api is None:
+        return None
+    api = Api(settings.api)
+
+    def timeout() -> float:
+        return PUSH_TIMEOUT if remaining is None else min(PUSH_TIMEOUT, remaining() - LEASE_MARGIN)
+
+    delivery = Delivery(
+        api,
+        ledger,
+        email_id=settings.email_id,
+        draw=keys.source(clock.now, secrets.token_bytes),
+        now=clock.now,
+        timeout=timeout,
+        random=Random(),  # noqa: S311 - jitter
+    )
+    return api, delivery
+
+
+async def served_project(client: Client) -> Project:
+    """The project that is served in a cluster; UsageError when there is none."""
+    found = [parse_project(raw) for raw in await Projects(client).list_projects()]
+    if not found:
+        raise UsageError("the cluster has no Hosstedproject: apply one, or name a file with --project")
+    return oldest(found)
+
+
+def project_from(path: Path) -> Project:
+    """The project that a YAML or JSON file holds; UsageError when it cannot be read."""
+    try:
+        found = YAML(typ="safe").load(path)
+    except (OSError, YAMLError) as error:
+        raise UsageError(
+            f"{path} cannot be read as a project: {' '.join(str(error).split())[:200]}"
+        ) from error
+    if not isinstance(found, dict):
+        raise UsageError(f"{path} holds no Hosstedproject")
+    return parse_project(found)
+
+
+def _clone_of(settings: Settings, url: str, branch: str) -> Path:
+    return settings.cache / "git" / f"{digest_of(f'{url} {branch}'.encode())[:20]}.git"

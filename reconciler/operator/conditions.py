@@ -1,0 +1,143 @@
+"""The conditions of a project, computed from a result: one function a condition, no client, no clock.
+
+``Collected``, ``Recorded`` and ``Delivered`` say how each part stands. ``Ready`` sums them up;
+``Reconciling`` and ``Stalled`` are there only when true (kstatus' convention), so that ``kubectl wait``,
+Flux and Argo CD understand them.
+"""
+
+from collections.abc import Iterable
+
+from reconciler.inventory.objects import Gap
+from reconciler.operator.result import Delivery, Failure, Result, Stage
+from reconciler.project import Condition
+
+STOPPED = "Stopped"
+_NAMED = 3  # objects that a message names before it counts the rest
+
+
+def conditions(result: Result) -> tuple[Condition, ...]:
+    """All conditions that a result gives, in the order in which people read them."""
+    collected, recorded, delivered = _collected(result), _recorded(result), _delivered(result)
+    ready = _ready(result, collected, recorded, delivered)
+    found = [ready]
+    if result.failure is not None and result.failure.stalled:
+        found.append(Condition("Stalled", "True", result.failure.reason, result.failure.message))
+    elif (progress := _reconciling(result)) is not None:
+        found.append(progress)
+    return (*found, collected, recorded, delivered)
+
+
+def stalled(reason: str, message: str) -> tuple[Condition, ...]:
+    """The conditions of a project that is not served until a person acts."""
+    return (Condition("Ready", "False", reason, message), Condition("Stalled", "True", reason, message))
+
+
+def _collected(result: Result) -> Condition:
+    if result.stopped:
+        return Condition("Collected", "False", STOPPED, "spec.stop is true: nothing is listed")
+    failure = _failure_at(result, Stage.COLLECT)
+    if failure is not None:
+        return Condition("Collected", "False", failure.reason, failure.message)
+    if result.inventory is None:
+        return Condition("Collected", "Unknown", "NotYet", "the cluster has not been looked at yet")
+    problems = [*map(describe_gap, result.gaps), *(str(problem) for problem in result.inventory.problems)]
+    if problems:
+        return Condition("Collected", "False", "Partial", sentence(problems))
+    return Condition(
+        "Collected", "True", "Complete", f"{counted(len(result.inventory.apps), 'release')} seen"
+    )
+
+
+def _recorded(result: Result) -> Condition:
+    failure = _failure_at(result, Stage.RECORD)
+    if failure is not None:
+        return Condition("Recorded", "False", failure.reason, failure.message)
+    if result.recorded is None:
+        if result.waiting:
+            return Condition("Recorded", "Unknown", "Settling", _waiting(result))
+        return Condition("Recorded", "Unknown", "NotYet", "nothing has been recorded yet")
+    revision = f"revision {result.recorded.revision.id[:12]}: {result.recorded.revision.message.subject}"
+    if result.waiting:
+        return Condition("Recorded", "True", "Settling", f"{revision}; {_waiting(result)}")
+    return Condition("Recorded", "True", "UpToDate", revision)
+
+
+def _delivered(result: Result) -> Condition:
+    if result.stopped:
+        return Condition("Delivered", "False", STOPPED, "spec.stop is true: nothing is pushed")
+    delivery = result.delivery
+    if delivery is None:
+        return Condition("Delivered", "Unknown", "NotYet", "what is to be told has not been worked out yet")
+    return _told(delivery)
+
+
+def _told(delivery: Delivery) -> Condition:
+    if not delivery.configured:
+        return Condition(
+            "Delivered", "Unknown", "NotConfigured", "HOSSTED_API_URL is not set: nothing is pushed"
+        )
+    if delivery.pending:
+        return Condition("Delivered", "False", "Pending", _pending(delivery))
+    if delivery.rejected:
+        named = sentence([str(key) for key in delivery.rejected])
+        return Condition("Delivered", "False", "Rejected", f"the API rejected {named}")
+    return Condition("Delivered", "True", "UpToDate", "the API has acknowledged everything it should know")
+
+
+def _ready(result: Result, *parts: Condition) -> Condition:
+    if result.failure is not None:
+        return Condition("Ready", "False", result.failure.reason, result.failure.message)
+    if result.stopped:
+        return Condition("Ready", "True", STOPPED, "stopped, as spec.stop asks")
+    collected, recorded, delivered = parts
+    for part in (recorded, delivered):
+        if part.status == "False" or part.reason == "NotYet":
+            return Condition("Ready", "False", part.reason, part.message)
+    if recorded.status == "Unknown":
+        return Condition("Ready", "False", recorded.reason, recorded.message)
+    if collected.reason == "Partial":
+        return Condition("Ready", "True", "Partial", f"recorded what could be read; {collected.message}")
+    return Condition("Ready", "True", "UpToDate", recorded.message)
+
+
+def _reconciling(result: Result) -> Condition | None:
+    if result.failure is not None:
+        return Condition("Reconciling", "True", "Retrying", result.failure.message)
+    if result.stopped:
+        return None
+    if result.delivery is not None and result.delivery.configured and result.delivery.pending:
+        return Condition("Reconciling", "True", "Delivering", _pending(result.delivery))
+    if result.waiting:
+        return Condition("Reconciling", "True", "Settling", _waiting(result))
+    return None
+
+
+def _failure_at(result: Result, stage: Stage) -> Failure | None:
+    return result.failure if result.failure is not None and result.failure.stage is stage else None
+
+
+def _pending(delivery: Delivery) -> str:
+    text = f"{counted(delivery.pending, 'app')} pending"
+    return f"{text}: {delivery.trouble}" if delivery.trouble else text
+
+
+def _waiting(result: Result) -> str:
+    return "waiting for " + sentence([f"{key} ({why})" for key, why in sorted(result.waiting.items())])
+
+
+def describe_gap(gap: Gap) -> str:
+    """``cannot read pods in team-a: …``."""
+    where = f" in {gap.namespace}" if gap.namespace else ""
+    return f"cannot read {gap.kind}{where}: {gap.message or ('forbidden' if gap.forbidden else 'failed')}"
+
+
+def sentence(items: Iterable[str]) -> str:
+    """A list in words, cut with a count."""
+    named = list(items)
+    rest = len(named) - _NAMED
+    return "; ".join(named[:_NAMED]) + (f"; and {rest} more" if rest > 0 else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 app``, ``2 apps``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

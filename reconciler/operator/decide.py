@@ -1,0 +1,91 @@
+"""What one look means for the record: from a look, the tip and the policy to the next snapshot. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from reconciler.changes.change import Changeset, Operation
+from reconciler.changes.diff import diff
+from reconciler.inventory.fold import Inventory
+from reconciler.inventory.objects import Gap
+from reconciler.model import App, AppKey, Cluster, PolicyInEffect, Snapshot, snapshot_of
+from reconciler.policy.quiet import Observation, Verdict
+from reconciler.policy.record import Recordable
+from reconciler.project import moment
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """``changes`` is empty when there is nothing to record."""
+
+    snapshot: Snapshot
+    changes: Changeset
+
+
+def next_snapshot(
+    tip: Snapshot | None,
+    recordable: Recordable,
+    inventory: Inventory,
+    *,
+    cluster_uuid: str,
+    cluster: Cluster,
+) -> Decision:
+    """The snapshot that should be recorded next, and how it differs from the tip."""
+    snapshot = snapshot_of(cluster_uuid, cluster, recordable.apps.values())
+    return Decision(snapshot, diff(tip, snapshot, revisions=inventory.revisions))
+
+
+def cluster_of(name: str, kube_system_uid: str, policy: PolicyInEffect, gaps: tuple[Gap, ...]) -> Cluster:
+    """``cluster.yaml``: only what is forbidden is named as unreadable, since a mere failure passes."""
+    unreadable = {
+        f"{gap.kind} in {gap.namespace}" if gap.namespace else str(gap.kind) for gap in gaps if gap.forbidden
+    }
+    return Cluster(
+        name=name, kube_system_uid=kube_system_uid, policy=policy, unreadable=tuple(sorted(unreadable))
+    )
+
+
+def waiting(
+    inventory: Inventory, observation: Observation, recorded: Mapping[AppKey, App]
+) -> dict[AppKey, str]:
+    """The apps that are held out of the record, and what each waits for."""
+    held = dict(inventory.waiting)
+    for key, verdict in observation.verdicts.items():
+        if verdict is not Verdict.WAIT:
+            continue
+        app = inventory.apps.get(key)
+        if app is not None and key in inventory.in_transit:
+            held[key] = app.helm.status
+        elif app is None:
+            held[key] = "gone a moment ago"
+        else:
+            held[key] = "a pod is Pending" if key in inventory.settling else "it has just changed"
+    return {
+        key: why for key, why in sorted(held.items()) if key not in recorded or key in observation.verdicts
+    }
+
+
+def at_once(observation: Observation, inventory: Inventory) -> Observation:
+    """The same where nobody will look again: everything is quiet but what is on its way."""
+    verdicts = {
+        key: verdict if key in inventory.in_transit else Verdict.QUIET
+        for key, verdict in observation.verdicts.items()
+    }
+    return msgspec.structs.replace(observation, verdicts=verdicts, next_look=None)
+
+
+def happened(changes: Changeset, now: datetime) -> datetime:
+    """When what a commit tells of happened: Helm's own time where every change has one, else ``now``.
+
+    The latest of them; a time in the future (another machine's clock) counts as now.
+    """
+    helm = (Operation.INSTALL, Operation.UPGRADE, Operation.ROLLBACK)
+    times = [
+        moment(change.after.helm.updated)
+        for change in changes
+        if change.after is not None and change.operation in helm
+    ]
+    known = [time for time in times if time is not None]
+    if not known or len(known) < len(changes.apps):
+        return now
+    return min(max(known), now)

@@ -1,0 +1,167 @@
+"""What one leadership does to ledger and store: who we are, what is ours, and the commits in our name.
+
+A leadership lasts from getting the Lease to losing it. Its Instance, drawn anew, stands in every commit,
+and in the ledger before the first, so that a second writer shows itself by an Instance that is not listed.
+"""
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from reconciler.changes.message import message
+from reconciler.errors import SecondWriterError
+from reconciler.model import AppKey, PolicyInEffect
+from reconciler.operator import facts
+from reconciler.operator.clock import Clock
+from reconciler.operator.decide import Decision, happened
+from reconciler.operator.gaps import Gaps
+from reconciler.policy.entry import LedgerFacts, LedgerView
+from reconciler.policy.identity import CHOICE, Claim, cluster_uuid
+from reconciler.project import Project
+from reconciler.state.ledger import Ledger
+from reconciler.state.store import Message, Recorded, Store, Track
+
+TAKE_OVER = "hossted.com/take-over"
+"""The annotation that accepts another writer's Instance."""
+
+
+class Whose(msgspec.Struct, frozen=True):
+    """The cluster that a record is of. Both are "" while nothing was ever looked at."""
+
+    cluster_uuid: str = ""
+    kube_system_uid: str = ""
+
+
+class Leadership:
+    """``endpoint``: of the API, "" where there is none; ``draw``: an idempotency key greater than the one
+    given; ``gaps``: the times in which nobody looked."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        clock: Clock,
+        *,
+        instance: str,
+        endpoint: str,
+        email_id: str,
+        draw: Callable[[str], str],
+        gaps: Gaps,
+    ) -> None:
+        self.ledger = ledger
+        self.endpoint = endpoint
+        self.gaps = gaps
+        self._clock = clock
+        self._instance = instance
+        self._email_id = email_id
+        self._draw = draw
+        self._prepared: tuple[object, ...] = ()
+
+    def tells(self, policy: PolicyInEffect) -> bool:
+        """Whether anything is pushed at all."""
+        return bool(self.endpoint) and policy.push.on != "Never"
+
+    async def identify(self, project: Project, kube_system_uid: str, view: LedgerView, store: Store) -> Whose:
+        """Which cluster this is; the store's directories are searched once, they may be many.
+
+        Raises IdentityError when a person must decide.
+        """
+        known, status = view.facts, project.status
+        claims = [
+            Claim("the ledger", known.cluster_uuid, known.kube_system_uid),
+            Claim("the status", status.clusterUUID, status.kubeSystemUID),
+        ]
+        if not self._prepared or self._prepared[0] is not store:
+            claims += [
+                Claim(f"the directory {one.cluster_uuid}", one.cluster_uuid, one.kube_system_uid, False)
+                for one in await store.clusters()
+            ]
+        chosen = project.annotations.get(CHOICE, "")
+        return Whose(cluster_uuid(kube_system_uid, claims, chosen), kube_system_uid)
+
+    async def prepare(
+        self, project: Project, whose: Whose, store: Store, tip: Recorded | None, view: LedgerView
+    ) -> LedgerView:
+        """Make the ledger right: once, and again for another store, another cluster or a take-over.
+
+        Raises SecondWriterError when the tip is by an Instance that is not ours.
+        """
+        this = (store, whose, project.annotations.get(TAKE_OVER, ""))
+        if self._prepared != this or view.suspect:
+            wanted = self.facts(project, whose, tip, view)
+            entries = dict(facts.other_endpoint(view, self.endpoint))
+            if view.suspect and not entries:
+                since = self._clock.now() - facts.REMEMBERED
+                present = tip.snapshot.apps if tip is not None else {}
+                departed = await store.track(whose.cluster_uuid).departed(since)
+                gone = [app for app in departed if app.key not in present]
+                entries.update(facts.doubts(view, gone, self._draw, self._email_id))
+            if entries:  # before the facts: a new endpoint must not find the old one's entries
+                view = await self.ledger.write(entries)
+            if wanted != view.facts:
+                view = await self.ledger.write({}, wanted)
+            if view.suspect:
+                view = await self.ledger.settle_suspicion()
+            self._prepared = this
+        _check_writer(project, tip, view.facts)
+        return view
+
+    def facts(self, project: Project, whose: Whose, tip: Recorded | None, view: LedgerView) -> LedgerFacts:
+        """What the ledger should know besides the apps."""
+        accepted = [project.annotations.get(TAKE_OVER, "")]
+        if view.suspect and tip is not None:  # nobody knows any more which Instances were ours
+            accepted.append(tip.revision.message.trailer("Instance"))
+        snapshot = tip.snapshot if tip is not None else None
+        return facts.facts_of(
+            view,
+            cluster_uuid=whose.cluster_uuid,
+            kube_system_uid=whose.kube_system_uid,
+            instance=self._instance,
+            endpoint=self.endpoint,
+            adopted=facts.adoptions(project.status, snapshot, whose.cluster_uuid),
+            accepted=filter(None, accepted),
+            gaps=self.gaps.down,
+        )
+
+    async def mark_unsettled(self, marks: Mapping[AppKey, str], view: LedgerView) -> LedgerView:
+        """Keep exactly these marks; durable on return."""
+        wanted = msgspec.structs.replace(
+            view.facts, unsettled={str(key): digest for key, digest in sorted(marks.items())}
+        )
+        return view if wanted == view.facts else await self.ledger.write({}, wanted)
+
+    async def commit(
+        self, track: Track, tip: Recorded | None, decision: Decision, view: LedgerView
+    ) -> Recorded:
+        """Append the decision's snapshot in our name. Raises what ``Track.append`` raises."""
+        now, snapshot = self._clock.now(), decision.snapshot
+        subject, body = message(decision.changes)
+        gaps = self.gaps.trailers(tip, snapshot, view.facts.gaps, now)
+        trailers = (
+            ("Cluster-UUID", snapshot.cluster_uuid),
+            ("Snapshot", snapshot.digest),
+            ("Instance", self._instance),
+            *(("Gap", gap) for gap in gaps),
+        )
+        recorded = await track.append(
+            snapshot,
+            decision.changes,
+            Message(subject, body, trailers),
+            on=tip,
+            happened=happened(decision.changes, now),
+            recorded=now,
+        )
+        self.gaps.told()
+        if view.facts.gaps:
+            await self.ledger.write({}, msgspec.structs.replace(view.facts, gaps=()))
+        return recorded
+
+
+def _check_writer(project: Project, tip: Recorded | None, known: LedgerFacts) -> None:
+    instance = tip.revision.message.trailer("Instance") if tip is not None else ""
+    if tip is not None and instance and instance not in known.instances:
+        raise SecondWriterError(
+            f"revision {tip.revision.id[:12]} was written by another reconciler (Instance {instance}): "
+            f"two of them keep the record of {tip.snapshot.cluster_uuid}. Stop one of them; to go on here "
+            f"annotate {project.name} with {TAKE_OVER}={instance}",
+            instance,
+        )

@@ -1,0 +1,183 @@
+"""The operator: who is served, when to look again, and delivery beside it.
+
+Looking and recording go on whatever the API does, and pushing goes on between looks. One reconcile at a
+time, one delivery at a time; both end with the Lease.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Protocol
+
+import msgspec
+
+from reconciler.delivery.deliver import Delivered, Delivery
+from reconciler.errors import KubernetesError, LedgerError, NotFoundError, SpecError
+from reconciler.operator.clock import Clock
+from reconciler.operator.reconcile import Reconciler
+from reconciler.operator.reporter import Reporter
+from reconciler.operator.result import Result, after
+from reconciler.project import InvalidProjectError, Project, oldest, parse_project
+
+IDLE = 60.0
+"""Seconds between two looks for a project when there is none, should the watch have missed one."""
+
+BACKOFF_FIRST, BACKOFF_CAP = 0.75, 900.0
+"""Seconds to wait after a reconcile failed for a passing reason: doubled each time, with jitter."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class ProjectAccess(Protocol):
+    """``kube.projects.Projects``."""
+
+    async def list_projects(self) -> list[bytes]: ...
+
+    def changes(self) -> AsyncIterator[None]: ...
+
+
+class Loop:
+    """The work of one leadership. ``delivery`` is None where there is no API."""
+
+    def __init__(
+        self,
+        projects: ProjectAccess,
+        reconciler: Reconciler,
+        delivery: Delivery | None,
+        reporter: Reporter,
+        clock: Clock,
+    ) -> None:
+        self._projects = projects
+        self._reconciler = reconciler
+        self._delivery = delivery
+        self._reporter = reporter
+        self._clock = clock
+        self._changed = asyncio.Event()
+        self._to_tell = asyncio.Event()
+        self._latest: tuple[Project, Result] | None = None
+        self._failures = 0
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch(), name="watch")
+            tasks.create_task(self._reconcile_on(), name="reconcile")
+            tasks.create_task(self._reporter.run(), name="report")
+            if self._delivery is not None:
+                tasks.create_task(self._deliver_on(self._delivery), name="deliver")
+
+    async def _watch(self) -> None:
+        async for _ in self._projects.changes():
+            self._changed.set()
+
+    async def _reconcile_on(self) -> None:
+        while True:
+            self._changed.clear()
+            project = await self._served()
+            wait = IDLE
+            if project is None:
+                self._reconciler.rest()
+                self._latest = None
+            else:
+                result = await self._reconcile(project)
+                wait = self._until_next(project, result)
+            await _either(self._changed, wait)
+
+    async def _reconcile(self, project: Project) -> Result:
+        result = await self._reconciler.reconcile(project)
+        if result.delivery is not None and self._latest is not None and self._latest[1].delivery is not None:
+            known = self._latest[1].delivery  # why it waits has not changed by looking
+            if result.delivery.pending:
+                result = msgspec.structs.replace(
+                    result,
+                    delivery=msgspec.structs.replace(
+                        result.delivery, trouble=known.trouble, stopped=known.stopped, next_try=known.next_try
+                    ),
+                )
+        elif result.delivery is None and self._latest is not None:
+            result = msgspec.structs.replace(result, delivery=self._latest[1].delivery)
+        self._latest = (project, result)
+        await self._reporter.reconciled(project, result)
+        self._to_tell.set()
+        return result
+
+    def _until_next(self, project: Project, result: Result) -> float:
+        """Seconds until the next look: an app to see again, a fault to try again, else the interval."""
+        interval = project.spec.interval.total_seconds()
+        if result.failure is not None and not result.failure.stalled:
+            self._failures += 1
+            longest = min(BACKOFF_CAP, BACKOFF_FIRST * float(2 ** min(self._failures, 20)))
+            return min(interval, longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+        self._failures = 0
+        return interval if result.next_look is None else min(interval, max(result.next_look, 0.05))
+
+    async def _served(self) -> Project | None:
+        """The oldest project, once it can be used; the others are told that they are not."""
+        try:
+            raw = await self._projects.list_projects()
+        except NotFoundError:
+            _LOG.error("the cluster does not know Hosstedprojects: apply config/crd")
+            return None
+        except KubernetesError as error:
+            _LOG.warning("the projects cannot be listed: %s", error)
+            return self._latest[0] if self._latest is not None else None
+        found: list[Project] = []
+        invalid: dict[str, str] = {}
+        for each in raw:
+            try:
+                found.append(parse_project(each))
+            except InvalidProjectError as error:
+                found.append(error.project)
+                invalid[error.project.uid] = str(error)
+            except SpecError as error:
+                _LOG.error("%s", error)
+        found = [project for project in found if not project.deleting]
+        if not found:
+            return None
+        served = oldest(found)
+        for project in found:
+            if project is not served:
+                message = (
+                    f"only the oldest project is served, and that is {served.name}: delete one of the two"
+                )
+                await self._reporter.refused(project, "NotTheOldest", message)
+        if served.uid in invalid:
+            await self._reporter.refused(served, SpecError.reason, invalid[served.uid])
+            return None
+        return served
+
+    async def _deliver_on(self, delivery: Delivery) -> None:
+        wait: float | None = None
+        while True:
+            if wait is None:
+                await self._to_tell.wait()
+            else:
+                await _either(self._to_tell, wait)
+            self._to_tell.clear()
+            try:
+                delivered = await delivery.deliver(self._reconciler.plan)
+            except LedgerError as error:
+                _LOG.warning("nothing is pushed: %s", error)
+                wait = BACKOFF_FIRST * random.uniform(4, 8)  # noqa: S311 - jitter
+                continue
+            await self._tell_of(delivered)
+            wait = None
+            if delivered.next_try is not None:
+                wait = max(0.05, (delivered.next_try - self._clock.now()).total_seconds())
+
+    async def _tell_of(self, delivered: Delivered) -> None:
+        if self._latest is None:
+            return
+        project, result = self._latest
+        result = msgspec.structs.replace(result, delivery=after(delivered))
+        self._latest = (project, result)
+        await self._reporter.delivered(project, result, delivered)
+
+
+async def _either(event: asyncio.Event, seconds: float) -> None:
+    """Wait for an event, or for a time."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -1,0 +1,306 @@
+"""One reconcile: look, fold, decide, record; and the plan of what is to be told, whenever it is asked for.
+
+The order is the protocol. The ledger knows our Instance before a commit carries it, and an unsettled app
+is marked before it is recorded; a snapshot is durable before anything in it is pushed; and what could not
+be seen is never taken for gone. Everything between the effects is pure and lives elsewhere.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Protocol
+
+import msgspec
+
+from reconciler.changes.change import Changeset
+from reconciler.changes.message import message
+from reconciler.errors import LostRaceError, ReconcilerError, SpecError
+from reconciler.inventory.fold import Inventory, fold
+from reconciler.inventory.objects import Look
+from reconciler.model import App, AppKey, PolicyInEffect
+from reconciler.operator.clock import Clock
+from reconciler.operator.decide import Decision, at_once, cluster_of, next_snapshot, waiting
+from reconciler.operator.leadership import Leadership, Whose
+from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
+from reconciler.policy import quiet
+from reconciler.policy.entry import LedgerView
+from reconciler.policy.plan import Plan, plan
+from reconciler.policy.record import Recordable, recordable
+from reconciler.policy.rules import worth
+from reconciler.policy.unsettled import unfinished
+from reconciler.project import Project, Spec
+from reconciler.state.store import Recorded, Store
+
+RACES = 8
+"""How often a lost race is run again at once, before it waits for the next look."""
+
+RETRY_REJECTED = timedelta(hours=24)
+"""What the API rejected is tried again after this, even if nothing changed."""
+
+
+class Source(Protocol):
+    """Where looks come from: a live cluster, or a recording. Raises KubernetesError when there is none."""
+
+    async def look(self, policy: PolicyInEffect) -> Look: ...
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """What a plan rests on: what is durably recorded, and the look that it was compared with.
+
+    ``inventory`` is None while nothing may be looked at (stopped): then nothing counts as gone.
+    """
+
+    approved: Mapping[AppKey, App]
+    inventory: Inventory | None
+    policy: PolicyInEffect
+
+
+class _Round(msgspec.Struct, frozen=True):
+    """What a reconcile is about. ``look`` is None when it was stopped."""
+
+    project: Project
+    policy: PolicyInEffect
+    look: Look | None
+    store: Store
+    whose: Whose
+
+
+class _Step(msgspec.Struct, frozen=True):
+    """What one look means on top of one tip: everything that is decided before the first effect."""
+
+    inventory: Inventory
+    observation: quiet.Observation
+    recordable: Recordable
+    marks: Mapping[AppKey, str]
+    decision: Decision
+    held: Mapping[AppKey, str]
+
+
+class Reconciler:
+    """The reconciles of one leadership, and what they remember of each other.
+
+    ``patient`` is False where there will be no second look (a dry run, a recording): then every app
+    counts as quiet.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        open_store: Callable[[Spec], Store],
+        leadership: Leadership,
+        clock: Clock,
+        *,
+        patient: bool = True,
+    ) -> None:
+        self._source = source
+        self._open_store = open_store
+        self._leadership = leadership
+        self._clock = clock
+        self._patient = patient
+        self._started = clock.now()
+        self._store: tuple[object, Store] | None = None
+        self._whose = Whose()
+        self._tracked: Mapping[AppKey, quiet.Tracked] = {}
+        self._basis: Basis | None = None
+
+    async def reconcile(self, project: Project) -> Result:
+        """One look at the cluster, and what it means. What a cluster, a store or a person does wrong is
+        in the result, not raised."""
+        result = Result(at=self._clock.now(), generation=project.generation, stopped=project.spec.stop)
+        stage = Stage.COLLECT
+        try:
+            if unsupported := project.spec.unsupported():
+                raise SpecError("; ".join(unsupported))
+            policy = self._policy(project)
+            look = None if policy.stop else await self._look(project, policy)
+            stage = Stage.RECORD
+            if look is not None:
+                names = {(release.namespace, release.name) for release in look.releases}
+                result = msgspec.structs.replace(result, gaps=look.gaps, releases=len(names))
+            return await self._record(project, policy, look, result)
+        except ReconcilerError as error:
+            return msgspec.structs.replace(
+                result,
+                cluster_uuid=self._whose.cluster_uuid,
+                kube_system_uid=self._whose.kube_system_uid,
+                failure=Failure.of(stage, error),
+            )
+
+    async def preview(self, project: Project) -> Preview:
+        """What a reconcile would record and send, without an effect anywhere. Raises what goes wrong."""
+        if unsupported := project.spec.unsupported():
+            raise SpecError("; ".join(unsupported))
+        policy, store = self._policy(project), await self._store_of(project)
+        view = await self._leadership.ledger.load()
+        look = await self._source.look(policy)
+        whose = await self._leadership.identify(project, look.kube_system_uid, view, store)
+        tip = await store.track(whose.cluster_uuid).tip()
+        view = msgspec.structs.replace(view, facts=self._leadership.facts(project, whose, tip, view))
+        step = self._step(_Round(project, policy, look, store, whose), look, tip, view)
+        changes = step.decision.changes
+        subject, body = message(changes) if changes else ("", "")
+        return Preview(
+            cluster_uuid=whose.cluster_uuid,
+            location=store.location,
+            endpoint=self._leadership.endpoint,
+            changes=changes,
+            subject=subject,
+            body=body,
+            plan=self._plan_on(Basis(step.decision.snapshot.apps, step.inventory, policy), view),
+        )
+
+    def plan(self, view: LedgerView) -> Plan:
+        """What is still to be told, as of the newest reconcile; nothing before the first."""
+        return Plan((), {}) if self._basis is None else self._plan_on(self._basis, view)
+
+    def rest(self) -> None:
+        """There is no project to serve: nothing more is told until there is one."""
+        self._basis, self._tracked = None, {}
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        if self._store is not None:
+            await self._store[1].close()
+            self._store = None
+
+    async def _look(self, project: Project, policy: PolicyInEffect) -> Look:
+        gaps, at, interval = self._leadership.gaps, self._clock.now(), project.spec.interval
+        try:
+            look = await self._source.look(policy)
+        except ReconcilerError:
+            gaps.looked(at, complete=False, interval=interval)
+            raise
+        gaps.looked(at, complete=not look.gaps, interval=interval)
+        return look
+
+    async def _record(
+        self, project: Project, policy: PolicyInEffect, look: Look | None, result: Result
+    ) -> Result:
+        store, view = await self._store_of(project), await self._leadership.ledger.load()
+        if look is not None:
+            self._whose = await self._leadership.identify(project, look.kube_system_uid, view, store)
+        elif view.facts.cluster_uuid:
+            self._whose = Whose(view.facts.cluster_uuid, view.facts.kube_system_uid)
+        result = msgspec.structs.replace(
+            result, cluster_uuid=self._whose.cluster_uuid, kube_system_uid=self._whose.kube_system_uid
+        )
+        if not self._whose.cluster_uuid:  # stopped before it was ever looked at
+            return result
+        this = _Round(project, policy, look, store, self._whose)
+        for race in range(1, RACES + 1):
+            tip = await store.track(this.whose.cluster_uuid).tip()
+            view = await self._leadership.prepare(project, this.whose, store, tip, view)
+            try:
+                if look is None:
+                    return await self._stop(this, tip, view, result)
+                return await self._append(this, self._step(this, look, tip, view), tip, view, result)
+            except LostRaceError:
+                if race == RACES:
+                    raise
+        raise AssertionError("the last race returns or raises")
+
+    def _step(self, this: _Round, look: Look, tip: Recorded | None, view: LedgerView) -> _Step:
+        spec, policy, facts = this.project.spec, this.policy, view.facts
+        recorded: Mapping[AppKey, App] = tip.snapshot.apps if tip is not None else {}
+        inventory = fold(
+            look,
+            cluster_uuid=this.whose.cluster_uuid,
+            policy=policy,
+            adopted=_by_key(facts.adopted),
+            previous=recorded,
+        )
+        marks = unfinished(
+            _by_key(facts.unsettled), recorded, view.entries, telling=self._leadership.tells(policy)
+        )
+        observation = quiet.observe(
+            self._tracked,
+            inventory,
+            recorded,
+            now=self._clock.monotonic(),
+            wall=self._clock.now(),
+            settle=spec.settle.total_seconds(),
+            interval=spec.interval.total_seconds(),
+            push_on=policy.push.on,
+            unsettled=marks,
+        )
+        if not self._patient:
+            observation = at_once(observation, inventory)
+        chosen = recordable(recorded, inventory, observation.verdicts, policy=policy, unsettled=marks)
+        decision = next_snapshot(
+            tip.snapshot if tip is not None else None,
+            chosen,
+            inventory,
+            cluster_uuid=this.whose.cluster_uuid,
+            cluster=cluster_of(spec.cluster_name, look.kube_system_uid, policy, look.gaps),
+        )
+        held = waiting(inventory, observation, recorded)
+        return _Step(inventory, observation, chosen, marks, decision, held)
+
+    async def _append(
+        self, this: _Round, step: _Step, tip: Recorded | None, view: LedgerView, result: Result
+    ) -> Result:
+        """Record what is to be recorded, after the marks that must be durable before."""
+        marks = {**step.marks, **step.recordable.mark_unsettled}
+        left = {key: digest for key, digest in marks.items() if key not in step.recordable.settled}
+        view = await self._leadership.mark_unsettled(left, view)
+        changes: Changeset | None = None
+        if step.decision.changes and not (tip is None and step.held):  # the first commit is of something
+            changes = step.decision.changes
+            track = this.store.track(this.whose.cluster_uuid)
+            tip = await self._leadership.commit(track, tip, step.decision, view)
+        self._tracked = step.observation.tracked
+        self._basis = Basis(tip.snapshot.apps if tip is not None else {}, step.inventory, this.policy)
+        return msgspec.structs.replace(
+            result,
+            inventory=step.inventory,
+            recorded=tip,
+            changes=changes,
+            waiting=step.held,
+            next_look=step.observation.next_look,
+            delivery=self._delivery(view),
+        )
+
+    async def _stop(self, this: _Round, tip: Recorded | None, view: LedgerView, result: Result) -> Result:
+        """Say once that it was stopped, and touch nothing else."""
+        changes: Changeset | None = None
+        if tip is not None and not tip.snapshot.cluster.policy.stop:
+            cluster = msgspec.structs.replace(tip.snapshot.cluster, policy=this.policy)
+            snapshot = msgspec.structs.replace(tip.snapshot, cluster=cluster)
+            changes = Changeset((), tip.snapshot.cluster, cluster)
+            track = this.store.track(this.whose.cluster_uuid)
+            tip = await self._leadership.commit(track, tip, Decision(snapshot, changes), view)
+        self._tracked = {}
+        self._basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)
+        return msgspec.structs.replace(result, recorded=tip, changes=changes, delivery=self._delivery(view))
+
+    def _delivery(self, view: LedgerView) -> Delivery:
+        return delivery_of(self.plan(view), configured=bool(self._leadership.endpoint))
+
+    async def _store_of(self, project: Project) -> Store:
+        state = project.spec.state
+        if self._store is None or self._store[0] != state:
+            await self.close()
+            self._store = (state, self._open_store(project.spec))
+        return self._store[1]
+
+    def _policy(self, project: Project) -> PolicyInEffect:
+        return project.spec.in_effect(has_api=bool(self._leadership.endpoint))
+
+    def _plan_on(self, basis: Basis, view: LedgerView) -> Plan:
+        inventory = basis.inventory
+        return plan(
+            basis.approved,
+            view.entries,
+            policy=basis.policy,
+            is_gone=inventory.is_gone if inventory is not None else _never,
+            worth=worth(basis.policy.push.on),
+            unsettled=_by_key(view.facts.unsettled),
+            retry_rejected_before=max(self._started, self._clock.now() - RETRY_REJECTED),
+        )
+
+
+def _by_key(by_name: Mapping[str, str]) -> dict[AppKey, str]:
+    return {AppKey.parse(name): value for name, value in by_name.items()}
+
+
+def _never(_: AppKey) -> bool:
+    return False

@@ -1,0 +1,127 @@
+"""What a result becomes for others: the status, Events, and the line in the log. Pure.
+
+The status is written when a condition changes, else at most every ten seconds; and when nothing but the
+timestamp would change, at most once an ``interval``.
+"""
+
+from datetime import timedelta
+
+import msgspec
+
+from reconciler.inventory.fold import Inventory
+from reconciler.operator.conditions import conditions, counted
+from reconciler.operator.result import Result
+from reconciler.project import Project, SnapshotRef, Status, Summary, build_status
+
+MIN_DELAY = timedelta(seconds=10)
+"""Between two writes of the status that change no condition."""
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """An Event to be. ``warning``: of type Warning, else Normal."""
+
+    reason: str
+    message: str
+    warning: bool = False
+
+
+def status_of(project: Project, result: Result, email_id: str) -> Status:
+    """The project's status after a result; what the result does not know stays as it was."""
+    recorded = result.recorded
+    return build_status(
+        project.status,
+        at=result.at,
+        generation=result.generation,
+        conditions=conditions(result),
+        cluster_uuid=result.cluster_uuid or None,
+        kube_system_uid=result.kube_system_uid or None,
+        email_id=email_id,
+        apps=recorded.snapshot.apps.values() if recorded is not None else None,
+        summary=_summary(project.status.summary or Summary(), result),
+        snapshot=SnapshotRef(recorded.snapshot.digest, recorded.revision.id)
+        if recorded is not None
+        else None,
+        handled=project.requested_at or None,
+    )
+
+
+def delay(old: Status, new: Status, since_last: timedelta, interval: timedelta) -> timedelta | None:
+    """How long to wait before writing ``new`` over ``old``; None when it need not be written at all.
+
+    ``since_last``: since the last write.
+    """
+    if _states(old) != _states(new):
+        return timedelta()
+    if _but_for_the_time(old) == _but_for_the_time(new):
+        last, now = old.last_reconcile, new.last_reconcile
+        return None if last is not None and now is not None and now - last < interval else timedelta()
+    return max(timedelta(), MIN_DELAY - since_last)
+
+
+def notices(before: Result | None, result: Result) -> tuple[Notice, ...]:
+    """The Events that a result is worth, given the one before it."""
+    found = []
+    if result.changes is not None and result.recorded is not None:
+        revision = result.recorded.revision
+        found.append(Notice("Recorded", f"{revision.message.subject} (revision {revision.id[:12]})"))
+    was = None if before is None else before.failure
+    failure = result.failure
+    if failure is not None and (
+        was is None or (was.reason, was.message) != (failure.reason, failure.message)
+    ):
+        found.append(Notice(failure.reason, failure.message, warning=True))
+    return tuple(found)
+
+
+def ignored(project: Project) -> Notice | None:
+    """The Event that names fields of the upstream operator that have no effect here."""
+    if not project.spec.ignored:
+        return None
+    named = ", ".join(f"spec.{field}" for field in project.spec.ignored)
+    return Notice("FieldsIgnored", f"{named}: accepted, without effect; this reconciler installs nothing")
+
+
+def line(result: Result) -> str:
+    """One line for the log."""
+    if result.failure is not None:
+        return f"{result.failure.stage} failed ({result.failure.reason}): {result.failure.message}"
+    if result.stopped:
+        return "stopped, as the project says"
+    parts = []
+    if result.inventory is not None:
+        parts.append(f"{counted(len(result.inventory.apps), 'app')} seen")
+    if result.changes is not None and result.recorded is not None:
+        revision = result.recorded.revision
+        parts.append(f"recorded {revision.id[:12]}: {revision.message.subject}")
+    if result.waiting:
+        parts.append(f"{len(result.waiting)} waiting")
+    return ", ".join(parts)
+
+
+def _summary(old: Summary, result: Result) -> Summary:
+    seen, told = result.inventory, result.delivery
+    if seen is not None:
+        old = msgspec.structs.replace(
+            old,
+            releases=len(seen.apps),
+            pods=_pods(seen),
+            unreadable=len(seen.unreadable),
+            unattributed=len(seen.unattributed),
+        )
+    if told is not None:
+        old = msgspec.structs.replace(old, pending=told.pending, rejected=len(told.rejected))
+    return old
+
+
+def _pods(inventory: Inventory) -> int:
+    return sum(
+        len({(pod.namespace, pod.name) for pod in app.app_info.pod_info}) for app in inventory.apps.values()
+    )
+
+
+def _states(status: Status) -> set[tuple[str, str, str, int]]:
+    return {(one.type, one.status, one.reason, one.observedGeneration) for one in status.conditions}
+
+
+def _but_for_the_time(status: Status) -> Status:
+    return msgspec.structs.replace(status, lastReconcileTimestamp="")

@@ -1,0 +1,146 @@
+"""Tells others what reconciles came to: Events and log lines at once, the status as often as is right."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+import msgspec
+
+from reconciler.delivery.deliver import Delivered, PushResult
+from reconciler.errors import KubernetesError, NotFoundError
+from reconciler.operator import report
+from reconciler.operator.clock import Clock
+from reconciler.operator.conditions import stalled
+from reconciler.operator.result import Result
+from reconciler.project import Project, Status, build_status, status_patch
+
+_LOG = logging.getLogger(__name__)
+
+
+class StatusAccess(Protocol):
+    """``kube.projects.Projects``, or nobody where there is no cluster."""
+
+    async def patch_status(self, name: str, patch: Mapping[str, object]) -> None: ...
+
+
+class EventAccess(Protocol):
+    """``kube.events.Events``."""
+
+    async def emit(
+        self, name: str, uid: str, type_: Literal["Normal", "Warning"], reason: str, message: str
+    ) -> None: ...
+
+
+class Reporter:
+    """The reports of one leadership. ``run`` writes the status; everything else only hands it in."""
+
+    def __init__(self, statuses: StatusAccess, events: EventAccess, clock: Clock, email_id: str) -> None:
+        self._statuses = statuses
+        self._events = events
+        self._clock = clock
+        self._email_id = email_id
+        self._before: Result | None = None
+        self._latest: tuple[Project, Result] | None = None
+        self._news = asyncio.Event()
+        self._told_ignored = ("", 0)
+        self._last_write: datetime | None = None
+        self._written: dict[str, Status] = {}
+
+    async def reconciled(self, project: Project, result: Result) -> None:
+        """A reconcile has ended."""
+        _LOG.log(
+            logging.WARNING if result.failure else logging.INFO, "%s: %s", project.name, report.line(result)
+        )
+        for notice in report.notices(self._before, result):
+            await self._emit(project, notice)
+        ignored = report.ignored(project)
+        if ignored is not None and self._told_ignored != (project.uid, project.generation):
+            self._told_ignored = (project.uid, project.generation)
+            await self._emit(project, ignored)
+        self._before = result
+        self._hand_in(project, result)
+
+    async def delivered(self, project: Project, result: Result, delivered: Delivered) -> None:
+        """A delivery has ended; ``result`` has its outcome."""
+        for push in delivered.pushed:
+            _LOG.info("%s: pushed %s (%s): %s", project.name, push.key, push.idempotency_key, push.why)
+        for push in delivered.rejected:
+            _LOG.warning("%s: the API rejected %s: %s", project.name, push.key, push.what)
+            await self._emit(project, _rejection(push))
+        if delivered.trouble:
+            _LOG.warning("%s: %d pending: %s", project.name, len(delivered.plan.pushes), delivered.trouble)
+        self._hand_in(project, result)
+
+    async def refused(self, project: Project, reason: str, message: str) -> None:
+        """A project is not served: it is invalid, or not the oldest."""
+        status = build_status(
+            project.status,
+            at=self._clock.now(),
+            generation=project.generation,
+            conditions=stalled(reason, message),
+        )
+        known = self._written.get(project.uid, project.status)
+        if report.delay(known, status, timedelta.max, timedelta.max) is not None:
+            _LOG.warning("%s: %s", project.name, message)
+            await self._write(project, status)
+
+    async def run(self) -> None:
+        """Write the status whenever there is news and it is due, for ever."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            assert self._latest is not None, "news is of something"  # noqa: S101 - for the type checker
+            project, result = self._latest
+            status = report.status_of(project, result, self._email_id)
+            wait = report.delay(project.status, status, self._since_last(), project.spec.interval)
+            if wait is None:
+                continue
+            if wait:
+                try:
+                    async with asyncio.timeout(wait.total_seconds()):
+                        await self._news.wait()  # newer news may be urgent
+                    continue
+                except TimeoutError:
+                    pass
+            await self._write(project, status)
+
+    async def flush(self) -> None:
+        """Write the newest status now, if it differs."""
+        if self._latest is not None:
+            project, result = self._latest
+            await self._write(project, report.status_of(project, result, self._email_id))
+
+    def _hand_in(self, project: Project, result: Result) -> None:
+        # What we wrote since the project was read is newer than what was read.
+        status = self._written.get(project.uid, project.status)
+        self._latest = (msgspec.structs.replace(project, status=status), result)
+        self._news.set()
+
+    async def _write(self, project: Project, status: Status) -> None:
+        patch = status_patch(project.status, status)
+        if patch is None:
+            return
+        try:
+            await self._statuses.patch_status(project.name, patch)
+        except NotFoundError:
+            return  # deleted meanwhile
+        except KubernetesError as error:
+            _LOG.warning("the status of %s could not be written: %s", project.name, error)
+            return
+        self._last_write = self._clock.now()
+        self._written[project.uid] = status
+        if self._latest is not None and self._latest[0].uid == project.uid:
+            self._latest = (msgspec.structs.replace(self._latest[0], status=status), self._latest[1])
+
+    async def _emit(self, project: Project, notice: report.Notice) -> None:
+        kind: Literal["Normal", "Warning"] = "Warning" if notice.warning else "Normal"
+        await self._events.emit(project.name, project.uid, kind, notice.reason, notice.message)
+
+    def _since_last(self) -> timedelta:
+        return timedelta.max if self._last_write is None else self._clock.now() - self._last_write
+
+
+def _rejection(push: PushResult) -> report.Notice:
+    return report.Notice("Rejected", f"the API rejected {push.key}: {push.what}", warning=True)

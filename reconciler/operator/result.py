@@ -1,0 +1,105 @@
+"""What one reconcile came to: the value from which status, Events, log lines and output are computed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from reconciler.changes.change import Changeset
+from reconciler.delivery.deliver import Delivered
+from reconciler.errors import ReconcilerError, UserError
+from reconciler.inventory.fold import Inventory
+from reconciler.inventory.objects import Gap
+from reconciler.model import AppKey
+from reconciler.policy.plan import Plan
+from reconciler.policy.protocol import Reason
+from reconciler.state.store import Recorded
+
+
+class Stage(StrEnum):
+    """Where on its way a reconcile failed; each has a condition."""
+
+    COLLECT = "collecting"
+    RECORD = "recording"
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """``stalled``: a person must act, and trying again without a change cannot help."""
+
+    stage: Stage
+    reason: str
+    message: str
+    stalled: bool
+
+    @classmethod
+    def of(cls, stage: Stage, error: ReconcilerError) -> "Failure":
+        return cls(stage, error.reason, str(error), isinstance(error, UserError))
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """How telling the API stands. ``next_try``: None when nothing waits for a time.
+
+    ``trouble``: why pushing waits or stopped, in one sentence, "" when it does not; ``stopped``: it is one
+    that a person must see to.
+    """
+
+    configured: bool = True
+    pending: int = 0
+    rejected: tuple[AppKey, ...] = ()
+    trouble: str = ""
+    stopped: bool = False
+    next_try: datetime | None = None
+
+
+def delivery_of(plan: Plan, *, configured: bool) -> Delivery:
+    """How it stands by a plan; why it waits is for who delivers to say."""
+    rejected = tuple(key for key, held in plan.held.items() if held.reason is Reason.REJECTED)
+    return Delivery(configured=configured, pending=len(plan.pushes) if configured else 0, rejected=rejected)
+
+
+def after(delivered: Delivered) -> Delivery:
+    """How it stands after a delivery."""
+    return msgspec.structs.replace(
+        delivery_of(delivered.plan, configured=True),
+        trouble=delivered.trouble,
+        stopped=delivered.stopped,
+        next_try=delivered.next_try,
+    )
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One reconcile.
+
+    ``releases``: how many the look saw, None when there was none. ``inventory``: what the look means, which
+    takes a store that can be read. ``recorded``: the newest revision and its snapshot, whoever made it.
+    ``changes``: what this reconcile recorded, None when nothing. ``waiting``: apps held out of the record,
+    and why. ``next_look``: seconds until looking again is worth it, None for the project's ``interval``.
+    """
+
+    at: datetime
+    generation: int
+    stopped: bool = False
+    cluster_uuid: str = ""
+    kube_system_uid: str = ""
+    releases: int | None = None
+    inventory: Inventory | None = None
+    gaps: tuple[Gap, ...] = ()
+    recorded: Recorded | None = None
+    changes: Changeset | None = None
+    waiting: Mapping[AppKey, str] = {}
+    next_look: float | None = None
+    delivery: Delivery | None = None
+    failure: Failure | None = None
+
+
+class Preview(msgspec.Struct, frozen=True):
+    """What a reconcile would do: ``once --dry-run``."""
+
+    cluster_uuid: str
+    location: str
+    endpoint: str
+    changes: Changeset
+    subject: str
+    body: str
+    plan: Plan
