@@ -132,7 +132,7 @@ class _Fold:
         self._previous = {key: app for key, app in previous.items() if self._allowed[key.namespace]}
         stored = [release for release in look.releases if self._allowed[release.namespace]]
         self._releases = by_key(stored)
-        self._uuid_secrets = {s.namespace: s for s in look.uuid_secrets if self._allowed[s.namespace]}
+        self._uuid_secrets = {secret.namespace: secret for secret in look.uuid_secrets}
 
         self._apps: dict[AppKey, App] = {}
         self._carried: set[AppKey] = set()

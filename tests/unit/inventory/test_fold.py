@@ -15,10 +15,13 @@ from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.helm import HelmRevision
 from reconciler.inventory.objects import (
     OWNER_KINDS,
+    Claim,
     Gap,
     Ingress,
     Kind,
     Look,
+    Pod,
+    Service,
     UuidSecret,
 )
 from reconciler.model import (
@@ -289,6 +292,35 @@ def test_nothing_comes_from_a_denied_namespace() -> None:
     assert "shop" not in {at.namespace for at in found.unattributed}
 
 
+@pytest.mark.parametrize(
+    "denied",
+    [
+        pod(meta("x", "secret", release="web", release_namespace="shop")),
+        Service(meta("x", "secret", release="web", release_namespace="shop"), "ClusterIP", (1,)),
+        Claim(meta("x", "secret", release="web", release_namespace="shop")),
+        Ingress(meta("x", "secret", release="web", release_namespace="shop")),
+    ],
+    ids=["pod", "service", "claim", "ingress"],
+)
+def test_an_object_in_a_denied_namespace_is_nobodys(denied: Pod | Service | Claim | Ingress) -> None:
+    seen = look(release(), denied)
+    assert folded(seen).apps != folded(look(release())).apps
+    assert folded(seen, deny=("secret",)).apps == folded(look(release())).apps
+
+
+@pytest.mark.parametrize("kind", [Kind.NAMESPACES, Kind.RELEASE_SECRETS, Kind.PODS])
+def test_an_app_of_a_denied_namespace_is_not_carried_forward(kind: Kind) -> None:
+    found = folded(look(gaps=(Gap(kind),)), FULL.apps, deny=("shop",))
+    assert not {WEB, WEB_DB} & found.apps.keys()
+    assert not found.is_gone(WEB)
+
+
+def test_a_block_that_is_carried_forward_leaves_a_denied_namespace_too() -> None:
+    found = folded(msgspec.structs.replace(CLUSTER, gaps=(Gap(Kind.INGRESSES),)), FULL.apps, deny=("shop",))
+    assert found.apps[SPREAD].app_info.ingress_info == ()
+    assert found.apps[SPREAD].record.routes == ()
+
+
 def test_what_is_carried_forward_leaves_a_denied_namespace_too() -> None:
     gap = Gap(Kind.RELEASE_SECRETS, "ops")
     found = folded(msgspec.structs.replace(CLUSTER, gaps=(gap,)), FULL.apps, deny=("shop",))
@@ -344,17 +376,16 @@ def test_the_pods_of_an_app_whose_releases_are_hidden_still_belong_to_it() -> No
     assert folded(look(*without, gaps=(gap,)), FULL.apps).unattributed == FULL.unattributed
 
 
-ALL_KINDS = [kind for kind in Kind if kind is not Kind.NAMESPACES]
-
-
-@pytest.mark.parametrize("kind", ALL_KINDS)
+@pytest.mark.parametrize("kind", Kind)
 def test_a_new_app_waits_while_any_kind_fails_to_be_listed(kind: Kind) -> None:
     gap = Gap(kind, "shop", message="timed out")
     found = folded(msgspec.structs.replace(CLUSTER, gaps=(gap,)))
-    assert not {WEB, WEB_DB} & found.apps.keys()
-    assert found.waiting[WEB].startswith(f"{kind} in shop cannot be listed: timed out")
-    assert {TEST, SPREAD} <= found.apps.keys()
+    assert found.waiting == dict.fromkeys((WEB, WEB_DB), f"{kind} in shop cannot be listed: timed out")
+    assert list(found.apps) == [SPREAD, TEST]
     assert not found.is_gone(WEB)
+    everywhere = folded(msgspec.structs.replace(CLUSTER, gaps=(Gap(kind),)))
+    assert everywhere.waiting == dict.fromkeys(FULL.apps, f"{kind} cannot be listed")
+    assert not everywhere.apps
 
 
 @pytest.mark.parametrize(
@@ -403,6 +434,28 @@ def test_new_pods_of_owners_that_may_not_be_read_are_not_guessed_but_known_ones_
     assert emptied.apps[WEB].app_info.pod_info == ()
 
 
+@pytest.mark.parametrize("kind", OWNER_KINDS.values())
+def test_pods_and_claims_stay_as_they_were_while_their_owners_fail_to_be_listed(kind: Kind) -> None:
+    newer = (
+        pod(meta("newer", instance="web", managed=True)),
+        Claim(meta("newer", instance="web"), 1),
+        *(each for each in a_cluster() if not isinstance(each, Pod | Claim)),
+    )
+    found = folded(look(*newer, gaps=(Gap(kind),)), FULL.apps)
+    for key in FULL.apps:
+        assert found.apps[key].app_info.pod_info == FULL.apps[key].app_info.pod_info
+        assert found.apps[key].record == FULL.apps[key].record
+    claims = [info.name for info in found.apps[WEB].app_info.volume_info]
+    assert claims == ([] if kind is Kind.STATEFUL_SETS else ["newer"])
+    assert found.carried >= {WEB, SPREAD}
+
+
+def test_a_release_kept_after_its_uninstall_is_not_among_the_apps_carried_forward() -> None:
+    seen = look(release(status="uninstalled"), gaps=(Gap(Kind.PODS),))
+    found = folded(seen, {WEB: FULL.apps[WEB]})
+    assert (set(found.kept), found.carried, found.is_gone(WEB)) == ({WEB}, frozenset(), True)
+
+
 def test_a_claim_of_a_statefulset_that_may_not_be_read_stays_with_its_app() -> None:
     gap = Gap(Kind.STATEFUL_SETS, forbidden=True)
     found = folded(without(CLUSTER, {Kind.STATEFUL_SETS}, (gap,)), FULL.apps)
@@ -447,7 +500,13 @@ def without(seen: Look, kinds: set[Kind], gaps: tuple[Gap, ...]) -> Look:
 
 
 some_gaps = st.lists(
-    st.builds(Gap, st.sampled_from(Kind), st.sampled_from(["", "shop", "ops", "test"]), st.booleans()),
+    st.builds(
+        Gap,
+        st.sampled_from(Kind),
+        st.sampled_from(["", "shop", "ops", "test"]),
+        st.booleans(),
+        st.sampled_from(["timed out", "refused"]),
+    ),
     min_size=1,
     max_size=6,
 ).map(tuple)
