@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from reconciler.errors import ReconcilerError, ReleaseError, SettingsError, UsageError
 from reconciler.project import spec as ours
 from reconciler.project.status import LONGEST_MESSAGE, Condition, HelmStatus, SnapshotRef, Status, Summary
 
@@ -151,3 +152,56 @@ def test_the_argo_cd_application_installs_a_folder_that_exists() -> None:
     assert (ROOT / application["spec"]["source"]["path"] / "kustomization.yaml").exists()
     namespace = load("config/manager/namespace.yaml")[0]["metadata"]["name"]
     assert application["spec"]["destination"]["namespace"] == namespace
+
+
+PAGE = (ROOT / "docs/project.md").read_text()
+
+
+def reasons(kind: type[ReconcilerError]) -> Iterator[tuple[type[ReconcilerError], str]]:
+    for inner in kind.__subclasses__():
+        if "reason" in vars(inner):
+            yield inner, inner.reason
+        yield from reasons(inner)
+
+
+NEVER_IN_A_STATUS = (SettingsError, UsageError, ReleaseError)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    sorted({reason for kind, reason in reasons(ReconcilerError) if not issubclass(kind, NEVER_IN_A_STATUS)}),
+)
+def test_every_reason_of_a_failure_is_explained(reason: str) -> None:
+    assert f"`{reason}`" in PAGE
+
+
+@pytest.mark.parametrize("path", [path for path in FIELDS if re.fullmatch(r"(spec|status)\.\w+", path)])
+def test_every_field_is_explained(path: str) -> None:
+    name = path.partition(".")[2]
+    if name in ("dnsUpdated", "currentState"):  # the upstream operator's, kept so that they are no error
+        assert f"`{name}`" not in PAGE
+    else:
+        assert re.search(rf"`{name}[`.]", PAGE)
+
+
+@pytest.mark.parametrize(
+    "part", ["spec.state.git", "spec.state.configMap", "spec.push", "spec.rules[].match", "status.summary"]
+)
+def test_every_part_of_a_field_is_explained(part: str) -> None:
+    missing = [name for name in FIELDS[part]["properties"] if not re.search(rf"`{name}[`.]", PAGE)]
+    assert [name for name in missing if name != "true"] == []
+
+
+def test_the_page_has_the_defaults_that_the_server_fills_in() -> None:
+    defaults = {
+        path.removeprefix("spec.").removeprefix("state.git.").removeprefix("state.configMap."): schema[
+            "default"
+        ]
+        for path, schema in FIELDS.items()
+        if path.startswith("spec.") and "default" in schema and "author" not in path
+    }
+    assert len(defaults) == 9
+    for field, default in defaults.items():
+        text = str(default).lower() if isinstance(default, bool) else str(default)
+        name = field.removeprefix("push.")
+        assert re.search(rf"^\| `{re.escape(name)}` \| `{re.escape(text)}` \|", PAGE, re.MULTILINE), field
