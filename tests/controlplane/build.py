@@ -12,6 +12,7 @@ import fcntl
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -176,6 +177,8 @@ def _say(line: str) -> None:
 
 def main() -> int:
     """The command: build, and print where the programs are."""
+    # Whoever ends us politely gets what Ctrl-C gets: Go is stopped too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         print("\n".join(str(path) for path in build().values()))
     except BuildError as error:

@@ -205,11 +205,13 @@ class ControlPlane(Cluster):
             kubeconfig=self.folder / "kwok.kubeconfig",
             config=ASSETS / "stages.yaml",
             manage_all_nodes=True,
+            node_ip="192.0.2.1",
+            node_lease_duration_seconds=40,  # without heartbeats the nodes would be given up
         )
 
     def _settle(self) -> None:
         """Waits for what controllers make by themselves, as it belongs to an empty cluster."""
-        expected = {f"{self._prefix}/minions/{node}" for node in ("node-1", "node-2")}
+        expected = {f"{self._prefix}/leases/kube-node-lease/{node}" for node in ("node-1", "node-2")}
         for namespace in NAMESPACES:
             expected.add(f"{self._prefix}/serviceaccounts/{namespace}/default")
             expected.add(f"{self._prefix}/configmaps/{namespace}/kube-root-ca.crt")
