@@ -6,8 +6,10 @@ quote a little of the answer's text, for people, and never one that has our toke
 
 import asyncio
 import logging
+import ssl
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from urllib.parse import urlsplit
 
 import httpx
@@ -90,6 +92,7 @@ class Api:
                 "Accept-Encoding": "identity",  # answers are short, and read no further than MOST_READ
                 "User-Agent": f"hossted-reconciler/{program_version()}",
             },
+            verify=_trusted(),
             timeout=None,  # noqa: S113 - each push has a timeout for all of it
             # A proxy of the environment is for the outside; what listens on this machine is reached as it is.
             mounts={f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
@@ -111,7 +114,7 @@ class Api:
                 text = await _beginning(response)
         except TimeoutError:
             if response is None:
-                return Again(f"no answer within {timeout:.0f} s")
+                return Again(f"no answer within {timeout:.3g} s")
         except httpx.RequestError as error:
             if response is None:
                 return Again(f"no answer: {_reason(error)}")
@@ -161,6 +164,12 @@ def endpoint_of(url: str) -> str:
     host = f"[{host}]" if ":" in host else host
     usual = {"http": 80, "https": 443}[scheme]
     return f"{scheme}://{host}{'' if port in (None, usual) else f':{port}'}{parts.path or '/'}"
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whose certificates are believed. Reading them takes longer than anything else about a client."""
+    return httpx.create_ssl_context()
 
 
 async def _beginning(response: httpx.Response) -> str:
