@@ -98,7 +98,7 @@ async def test_the_largest_inventory_that_fits_is_kept_and_a_larger_one_refused(
     dice = random.Random(1)
     apps = [make_app(name=f"app-{n}", image=dice.randbytes(600).hex()) for n in range(1500)]
     track = open_track(access, cluster)
-    fits = make_snapshot(*apps[:1220])
+    fits = make_snapshot(*apps[:1210])
     recorded = await append(track, fits, None)
     assert await open_track(access, cluster).tip() == recorded
     emptied = await append(track, make_snapshot(), recorded)
