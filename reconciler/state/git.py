@@ -10,6 +10,7 @@ import fcntl
 import logging
 import os
 import shutil
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,6 +32,8 @@ _Result = TypeVar("_Result")
 _MARKER = "hossted-cache"
 
 _MADE_BY_INIT = frozenset({"HEAD", "config", "description", "hooks", "info", "branches", "objects", "refs"})
+
+_LOCK_AGE = 60.0  # seconds; git holds the lock of a ref for milliseconds
 
 _APPENDS_BETWEEN_MAINTENANCE = 100  # about 600 objects
 
@@ -125,17 +128,33 @@ class GitStore:
         try:
             return work()
         except GitError as error:
-            if error.timed_out or not self._is_damaged():
+            if error.timed_out:
                 raise
-            if not self._is_our_cache():
-                raise StoreError(
-                    f"the state repository {self._repository.path} is damaged"
-                    f" ({error.detail or error}): restore it from a copy"
-                ) from error
-            _logger.warning("the cache %s is damaged and made again: %s", self._repository.path, error)
-        self._discard()
-        self._prepare()
+            if not self._unlock():
+                if not self._is_damaged():
+                    raise
+                if not self._is_our_cache():
+                    raise StoreError(
+                        f"the state repository {self._repository.path} is damaged"
+                        f" ({error.detail or error}): restore it from a copy"
+                    ) from error
+                _logger.warning("the cache %s is damaged and made again: %s", self._repository.path, error)
+                self._discard()
+                self._prepare()
         return work()
+
+    def _unlock(self) -> bool:
+        """Remove locks that a killed git left behind; whether there were any."""
+        path = self._repository.path
+        locks = [*path.glob("*.lock"), *(path / "refs").rglob("*.lock")]
+        found = False
+        for lock in locks:
+            with suppress(OSError):
+                if time.time() - lock.stat().st_mtime > _LOCK_AGE:
+                    lock.unlink()
+                    found = True
+                    _logger.warning("removed %s, which a git that was killed left behind", lock)
+        return found
 
     def _prepare(self) -> None:
         if self._prepared:
@@ -157,17 +176,19 @@ class GitStore:
 
     def _initialise(self) -> None:
         path = self._repository.path
+        if self._url is not None:
+            (path / _MARKER).write_text(f"A cache of {redacted(self._url)}; it may be deleted at any time.\n")
         # For people who clone it: the branch that they get.
         shown = self._branch if layout.PLACEHOLDER not in self._branch else "main"
         # An earlier attempt may have been cut short: init goes on from whatever is there.
         self._repository.run(
             "init", "--quiet", "--bare", "--template=", f"--initial-branch={shown}", str(path)
         )
-        if self._url is not None:
-            (path / _MARKER).write_text(f"A cache of {redacted(self._url)}; it may be deleted at any time.\n")
 
     def _is_our_cache(self) -> bool:
-        return self._url is not None and (self._repository.path / _MARKER).is_file()
+        """Whether nothing is lost with it: it is marked as ours, or not there at all."""
+        path = self._repository.path
+        return self._url is not None and ((path / _MARKER).is_file() or not path.exists())
 
     def _is_damaged(self) -> bool:
         try:
@@ -181,7 +202,8 @@ class GitStore:
         self._prepared = False
         try:
             # The folder itself stays: it may be where a volume is mounted.
-            for entry in self._repository.path.iterdir():
+            path = self._repository.path
+            for entry in path.iterdir() if path.exists() else ():
                 if entry.name == _MARKER:
                     continue
                 if entry.is_dir() and not entry.is_symlink():

@@ -110,6 +110,8 @@ class RemoteBranches:
         try:
             answer = self._repository.text("ls-remote", "--refs", self._url, pattern)
         except GitError as error:
+            # git also fails when it is the cache that it cannot read: then this fails too, as such.
+            self._repository.run("for-each-ref", strict=True)
             raise StoreError(
                 f"the state repository {redacted(self._url)} cannot be reached: {error.detail or error}"
             ) from error

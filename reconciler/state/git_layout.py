@@ -9,7 +9,6 @@ can be mistaken for ``cluster.yaml``.
 
 import re
 from datetime import UTC, datetime
-from urllib.parse import unquote, urlsplit
 
 from reconciler.errors import SpecError, StoreError
 from reconciler.model import AppKey
@@ -28,6 +27,7 @@ _CLUSTER_UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
 _BRANCH_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 _AUTHOR = re.compile(r"(?P<name>[^<>\x00-\x1f\x7f]*[^<>\s\x00-\x1f\x7f]) <(?P<email>[^<>\s\x00-\x1f\x7f]+)>")
 _TRAILER = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9-]*):(?: (?P<value>.*))?")
+_SCP = re.compile(r"[^/:]+@[^/:]+:")  # user@host:path
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -90,19 +90,13 @@ def cluster_of_ref(branch: str, ref: str) -> str | None:
 
 
 def checked_url(url: str) -> str:
-    """A remote that this version can use (``file://`` or an absolute path), as a ``file://`` URL or path.
-
-    SpecError for anything else.
-    """
-    if url.startswith("/"):
+    """The URL, if this version can use it: ``file:///…`` or an absolute path. Else SpecError."""
+    if url.startswith(("/", "file:///")) and url.isprintable():
         return url
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/"):
-        return f"file://{unquote(parts.path)}"
-    if parts.scheme in ("https", "http", "ssh") or re.match(r"[^/:]+@[^/:]+:", url):
-        kind = parts.scheme or "ssh"
+    scheme = "ssh" if _SCP.match(url) else url.partition("://")[0]
+    if scheme in ("https", "http", "ssh"):
         raise SpecError(
-            f"the state's git URL is {kind}, which this version cannot use: use file:// and a path"
+            f"the state's git URL is {scheme}, which this version cannot use: use file:// and a path"
         )
     raise SpecError("the state's git URL cannot be used: use file:// and an absolute path")
 
@@ -115,9 +109,12 @@ def checked_author(author: str) -> str:
 
 
 def tidy(message: Message) -> Message:
-    """The message as a commit can hold it: no control characters, subject and trailers on one line each."""
+    """The message as a commit can hold it: no control characters, subject and trailers on one line each.
+
+    So what it says of itself cannot be forged by texts that come from charts.
+    """
     return Message(
-        subject=_one_line(message.subject),
+        subject=_one_line(message.subject) or "(no subject)",
         body=_CONTROL.sub("\ufffd", message.body).strip("\n"),
         trailers=tuple((name, _one_line(value)) for name, value in message.trailers),
     )

@@ -25,6 +25,8 @@ _Result = TypeVar("_Result")
 TIMEOUT = 600.0
 """Seconds that one git process may take: what a first fetch of a large repository may need."""
 
+_GRACE = 5.0  # seconds that git has to clean up when it is told to end
+
 _SETTINGS = {
     "core.hooksPath": "/dev/null",  # nobody's programs run here
     "gc.auto": "1000",  # loose objects; only git_objects.maintain ever looks
@@ -114,11 +116,13 @@ class Repository:
         try:
             return await asyncio.shield(job)
         except asyncio.CancelledError:
-            self._stop()
+            self._stop(signal.SIGTERM)
             # Whoever cancels must be able to rely on nothing being written any more.
             while not job.done():
                 with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.wait([job])
+                    await asyncio.wait([job], timeout=_GRACE)
+                    if not job.done():
+                        self._stop(signal.SIGKILL)
             if not job.cancelled():
                 job.exception()  # seen: the cancellation is what happened
             raise
@@ -142,7 +146,7 @@ class Repository:
             if process.returncode != 0:
                 raise _failed(arguments, self.path, complaint, process.returncode)
         finally:
-            _signal(process)
+            _signal(process, signal.SIGTERM)
             # The thread must be done with the descriptor before its number can be used again.
             if reading is not None and not reading.done():
                 await asyncio.wait([reading])
@@ -173,11 +177,11 @@ class Repository:
         started.proc = None
         return process
 
-    def _stop(self) -> None:
+    def _stop(self, sign: signal.Signals) -> None:
         with self._guard:
             self._stopped = True
             if self._running is not None:
-                _signal(self._running)
+                _signal(self._running, sign)
 
 
 def redacted(text: str) -> str:
@@ -190,16 +194,20 @@ def _failed(arguments: tuple[str, ...], path: Path, stderr: bytes, status: int) 
     return GitError(f"git {arguments[0]} in {path} failed: {detail}", detail)
 
 
-def _signal(process: "subprocess.Popen[bytes]") -> None:
+def _signal(process: "subprocess.Popen[bytes]", sign: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, sign)
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:
     """End a process and its children, wait for it, and close its pipes."""
     if process.poll() is None:
-        _signal(process)
-        process.wait()
+        _signal(process, signal.SIGTERM)  # on which git removes its locks
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            _signal(process, signal.SIGKILL)
+            process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
             with contextlib.suppress(OSError):

@@ -286,7 +286,9 @@ class GitTrack:
     def _find(self, prefix: str) -> Revision:
         """The revision of that id, or of that beginning of one."""
         if not _HASH_PREFIX.fullmatch(prefix):
-            raise UsageError(f"{prefix!r} is not a revision: give at least {_LEAST} digits of a commit's hash")
+            raise UsageError(
+                f"{prefix!r} is not a revision: give at least {_LEAST} digits of a commit's hash"
+            )
         tip = self._branches.tip(self._ref)
         found = [] if tip is None else self._matching(prefix, tip)
         if not found:
