@@ -143,6 +143,9 @@ BASE = make_app(pods=0, ports=())
         pytest.param(ports(), ports(80, 443), [(F.SERVICE, "web", None, "80, 443")], id="a service comes"),
         pytest.param(ports(0), ports(), [(F.SERVICE, "web", "0", None)], id="a service without ports goes"),
         pytest.param(hosts("a"), hosts("a", "b"), [(F.INGRESS_DOMAIN, "web", None, "b")], id="a host more"),
+        pytest.param(
+            hosts("a"), hosts("a", "__b"), [(F.INGRESS_DOMAIN, "web", None, "__b")], id="a host like a dunder"
+        ),
         pytest.param(hosts("a"), hosts("b"), [(F.INGRESS_DOMAIN, "web", "a", "b")], id="another host"),
         pytest.param(hosts(""), hosts("b"), [(F.INGRESS_DOMAIN, "web", None, "b")], id="a first host"),
         pytest.param(
