@@ -70,6 +70,16 @@ def test_a_large_release_is_inflated_only_to_the_end_of_its_charts_metadata(mete
     assert meter.inflated <= 16 * 2**10
 
 
+def test_the_end_of_the_metadata_is_found_wherever_it_falls(meter: Meter) -> None:
+    first = go_json(body(notes="n")).index(b'},"lock":')
+    for shift in range(12):  # the end lies on either side of the first 16 KiB, and across
+        notes = "n" * (16 * 2**10 - first - shift + 1)
+        meter.inflated = 0
+        release = body(notes=notes, template=noise(60_000))
+        assert read_payload(stored(release), Kind.RELEASE_SECRETS) == KEYCLOAK
+        assert meter.inflated <= 32 * 2**10
+
+
 def test_notes_as_long_as_they_like_are_skipped() -> None:
     release = body(notes='}},"lock":' + noise(300_000))
     assert read_payload(stored(release), Kind.RELEASE_SECRETS) == KEYCLOAK
@@ -153,6 +163,7 @@ BROKEN: dict[str, tuple[str, str]] = {
         "names no release, or no",
     ),
     "no info": (wrapped(changed(info=None)), "missing required field `info`"),
+    "an empty name": (wrapped(changed(name="")), "names no release, or no"),
     "no name": (wrapped(changed(name=None)), "missing required field `name`"),
     "name of the wrong type": (wrapped(changed(name=7)), r"Expected `str`, got `int` - at `\$.name`"),
     "endless name": (wrapped(changed(name="x" * 2000)), "length <= 1024"),
@@ -165,6 +176,12 @@ def test_a_body_that_cannot_be_read_says_why(data: str, message: str) -> None:
     with pytest.raises(ReleaseError, match=message) as caught:
         read_payload(data, Kind.RELEASE_SECRETS)
     assert "canary" not in str(caught.value)
+
+
+def test_a_configmaps_body_that_is_not_base64_says_so_too() -> None:
+    text = stored(body(), Kind.RELEASE_CONFIGMAPS)
+    with pytest.raises(ReleaseError, match="is not base64"):
+        read_payload(text[:8] + "****" + text[8:], Kind.RELEASE_CONFIGMAPS)
 
 
 def test_a_release_that_was_never_deployed_has_no_time() -> None:
@@ -258,6 +275,7 @@ def revision(
         ([revision("two")], "two"),
         ([revision("two", 5), revision("1", 0)], "two"),  # cannot be compared: the later one
         ([revision("two", 0), revision("1", 5)], "1"),
+        ([revision("two", 0), revision("1", 0)], "1"),
         ([revision("-3", 0), revision("1", 0)], "1"),
         ([revision("٣", 0), revision("2", 1)], "2"),
     ],
