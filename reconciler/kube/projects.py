@@ -31,7 +31,7 @@ class Projects:
         """Apply a merge patch to a project's status subresource; NotFoundError when it is gone."""
         await self._client.patch(f"{PATH}/{segment(name)}/status", msgspec.json.encode(patch))
 
-    def changes(self) -> AsyncGenerator[None, None]:
+    def changes(self) -> AsyncGenerator[frozenset[str], None]:
         """As ``watch.changes``, of the projects."""
         return changes(self._client, PATH)
 

@@ -40,25 +40,28 @@ class Matter(NamedTuple):
     annotations: frozenset[tuple[str, str]]
 
 
-Known = Mapping[tuple[str, str], Matter]
-"""What matters of each object, by namespace and name."""
+Known = Mapping[str, Matter]
+"""What matters of each object, by its name (``namespace/name`` where it has a namespace)."""
 
 
 class Event(NamedTuple):
     """``type``: ADDED, MODIFIED or DELETED."""
 
     type: str
-    namespace: str
     name: str
     matter: Matter
 
 
 def after(known: Known, event: Event) -> Known:
     """What is known after an event; equal to ``known`` when nothing that matters has changed."""
-    key = (event.namespace, event.name)
     if event.type == "DELETED":
-        return {other: matter for other, matter in known.items() if other != key}
-    return {**known, key: event.matter}
+        return {name: matter for name, matter in known.items() if name != event.name}
+    return {**known, event.name: event.matter}
+
+
+def differing(before: Known, now: Known) -> frozenset[str]:
+    """The names of what came, went, or has changed in what matters."""
+    return frozenset(name for name, _ in before.items() ^ now.items())
 
 
 def backoff(failures: int, jitter: float) -> float:
@@ -68,8 +71,8 @@ def backoff(failures: int, jitter: float) -> float:
 
 async def changes(
     client: Client, path: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-) -> AsyncGenerator[None, None]:
-    """Yield once the watch begins, then whenever an object came, went, or was changed but for its status.
+) -> AsyncGenerator[frozenset[str], None]:
+    """Yield once when it begins, then the names of what came, went, or was changed in more than its status.
 
     Trouble is logged and tried again with backoff, without end. Leaving the iteration ends the connection
     at once. ``sleep``: for seconds.
@@ -79,17 +82,17 @@ async def changes(
     while True:
         try:
             listed = await client.list_all(path, _read_list, accept=METADATA_LIST)
-            before, known = known, {(one.namespace, one.name): one.matter for one in listed.items}
-            if known != before:
-                yield
+            before, known = known, {one.full_name: one.matter for one in listed.items}
+            if before is None or before != known:
+                yield differing(before or {}, known)
             async with aclosing(_events(client, path, listed.resource_version)) as events:
                 async for event in events:
                     failures = 0
                     if event is None:
                         continue
                     before, known = known, after(known, event)
-                    if known != before:
-                        yield
+                    if before != known:
+                        yield differing(before, known)
             # A watch that ended without a word is no success, or a bad proxy would have us spin.
             failures += 1
         except KubernetesError as error:
@@ -120,6 +123,10 @@ class _Meta(Wire, frozen=True):
     generation: int = 0
     deletion_timestamp: str = ""
     annotations: dict[str, str] | None = None
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
     @property
     def matter(self) -> Matter:
@@ -155,4 +162,4 @@ def _read_event(path: str, line: bytes) -> Event | None:
         status = answers.status_in(bytes(event.object))
         raise answers.error_of(f"WATCH {path}", status.code, status)
     meta = _OBJECT.decode(event.object).metadata
-    return Event(event.type, meta.namespace, meta.name, meta.matter)
+    return Event(event.type, meta.full_name, meta.matter)

@@ -5,7 +5,7 @@ from contextlib import aclosing, suppress
 
 import pytest
 
-from reconciler.kube.watch import LONGEST_WAIT, Event, Known, Matter, after, backoff, changes
+from reconciler.kube.watch import LONGEST_WAIT, Event, Known, Matter, after, backoff, changes, differing
 from tests.unit.kube.server import Answerer, Reply, Request, Server, status
 
 Serve = Callable[[Answerer], Server]
@@ -15,25 +15,27 @@ def matter(generation: int = 1, uid: str = "u", deleting: bool = False, **annota
     return Matter(uid, generation, deleting, frozenset(annotations.items()))
 
 
-KNOWN: Known = {("", "hossted"): matter()}
+KNOWN: Known = {"hossted": matter()}
 
 
 @pytest.mark.parametrize(
     ("event", "matters"),
     [
-        (Event("MODIFIED", "", "hossted", matter()), False),  # its status, or a label, was written
-        (Event("ADDED", "", "hossted", matter()), False),  # the list had it already
-        (Event("MODIFIED", "", "hossted", matter(generation=2)), True),
-        (Event("MODIFIED", "", "hossted", matter(requestedAt="now")), True),
-        (Event("MODIFIED", "", "hossted", matter(deleting=True)), True),
-        (Event("ADDED", "", "hossted", matter(uid="another")), True),
-        (Event("ADDED", "", "second", matter()), True),
-        (Event("DELETED", "", "hossted", matter()), True),
-        (Event("DELETED", "", "unknown", matter()), False),
+        (Event("MODIFIED", "hossted", matter()), False),  # its status, or a label, was written
+        (Event("ADDED", "hossted", matter()), False),  # the list had it already
+        (Event("MODIFIED", "hossted", matter(generation=2)), True),
+        (Event("MODIFIED", "hossted", matter(requestedAt="now")), True),
+        (Event("MODIFIED", "hossted", matter(deleting=True)), True),
+        (Event("ADDED", "hossted", matter(uid="another")), True),
+        (Event("ADDED", "second", matter()), True),
+        (Event("DELETED", "hossted", matter()), True),
+        (Event("DELETED", "unknown", matter()), False),
     ],
 )
 def test_only_what_is_more_than_a_status_write_matters(event: Event, matters: bool) -> None:
-    assert (after(KNOWN, event) != KNOWN) is matters
+    now = after(KNOWN, event)
+    assert (now != KNOWN) is matters
+    assert differing(KNOWN, now) == ({event.name} if matters else set())
 
 
 @pytest.mark.parametrize(

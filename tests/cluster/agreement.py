@@ -1,0 +1,124 @@
+"""Whether what we see of releases agrees with what `helm list` shows, through one mapping.
+
+| helm list      | ours                                                                   |
+| -------------- | ---------------------------------------------------------------------- |
+| name, namespace| the labels and the object's namespace: `helm_info.name`, `.namespace`   |
+| revision       | the same number, not a text                                            |
+| updated        | the same instant, to the nanosecond: `helm_info.updated` is RFC 3339    |
+| status         | the label `status`: `helm_info.status`                                  |
+| chart          | `helm_info.chart` + "-" + `record.chart_version`                        |
+| app_version    | `helm_info.appVersion`                                                  |
+
+Helm shows one storage driver at a time; ours are both. A release that Helm cannot decode is shown by it
+as its older revision, so such are not for this comparison.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from fractions import Fraction
+from typing import NamedTuple
+
+from reconciler.inventory.fold import Inventory
+from reconciler.inventory.helm import by_key, newest, revision_number
+from reconciler.inventory.objects import Kind, Look
+from reconciler.model import App, PolicyInEffect
+from tests.controlplane.cluster import Cluster
+
+EVERYTHING = PolicyInEffect()
+
+_TIME = re.compile(
+    r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<clock>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))? ?"
+    r"(?P<zone>Z|[+-]\d\d:?\d\d)(?: \S+)?"
+)
+
+
+class Shown(NamedTuple):
+    """A release as `helm list` shows it, with types. `updated`: seconds since the epoch, exactly."""
+
+    namespace: str
+    name: str
+    revision: int
+    updated: Fraction
+    status: str
+    chart: str
+    app_version: str
+
+
+def assert_look_agrees_with_helm(look: Look, cluster: Cluster, policy: PolicyInEffect = EVERYTHING) -> None:
+    """The newest revisions of a look are what Helm lists outside denied namespaces."""
+    assert shown_by_look(look) == shown_by_helm(cluster, policy)
+
+
+def assert_inventory_agrees_with_helm(
+    inventory: Inventory, cluster: Cluster, policy: PolicyInEffect = EVERYTHING
+) -> None:
+    """The apps of an inventory, and the uninstalled ones with kept history, are what Helm lists."""
+    ours = [_of_app(app) for app in (*inventory.apps.values(), *inventory.kept.values())]
+    assert sorted(ours) == shown_by_helm(cluster, policy)
+
+
+def shown_by_helm(cluster: Cluster, policy: PolicyInEffect = EVERYTHING) -> list[Shown]:
+    """What `helm list` shows of both drivers."""
+    listed: list[dict[str, str]] = []
+    arguments = ("list", "--all", "--all-namespaces", "--max", "100000", "-o", "json")
+    listed += json.loads(cluster.helm(*arguments, driver="secret"))
+    listed += json.loads(cluster.helm(*arguments, driver="configmap"))
+    return sorted(
+        Shown(
+            namespace=one["namespace"],
+            name=one["name"],
+            revision=int(one["revision"]),
+            updated=instant(one["updated"]),
+            status=one["status"],
+            chart=one["chart"],
+            app_version=one["app_version"],
+        )
+        for one in listed
+        if not policy.denies(one["namespace"])
+    )
+
+
+def shown_by_look(look: Look) -> list[Shown]:
+    return sorted(_newest(look))
+
+
+def instant(text: str) -> Fraction:
+    """A moment as Go's `time.String()` or RFC 3339 writes it, in seconds since the epoch."""
+    match = _TIME.fullmatch(text)
+    assert match, f"{text!r} is no time"
+    whole = datetime.fromisoformat(f"{match['day']}T{match['clock']}{match['zone']}")
+    fraction = match["fraction"] or "0"
+    return Fraction(int(whole.timestamp())) + Fraction(int(fraction), 10 ** len(fraction))
+
+
+def _newest(look: Look) -> Iterable[Shown]:
+    for revisions in by_key(look.releases).values():
+        release = newest(revisions)
+        assert release.driver in (Kind.RELEASE_SECRETS, Kind.RELEASE_CONFIGMAPS)
+        assert release.payload, f"{release.namespace}/{release.object_name} {release.problem}"
+        yield Shown(
+            namespace=release.namespace,
+            name=release.name,
+            revision=revision_number(release) or 0,
+            updated=instant(release.payload.last_deployed),
+            status=release.status,
+            chart=f"{release.payload.chart_name}-{release.payload.chart_version}",
+            app_version=release.payload.app_version,
+        )
+
+
+def _of_app(app: App) -> Shown:
+    helm = app.helm
+    return Shown(
+        namespace=helm.namespace,
+        name=helm.name,
+        revision=helm.revision,
+        updated=instant(helm.updated),
+        status=helm.status,
+        chart=f"{helm.chart}-{app.record.chart_version}",
+        app_version=helm.appVersion,
+    )
