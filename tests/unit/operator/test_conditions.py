@@ -1,0 +1,113 @@
+"""The conditions of every kind of result, and the rules of kstatus that all of them keep."""
+
+import itertools
+
+import msgspec
+import pytest
+
+from reconciler.inventory.fold import Problem
+from reconciler.inventory.objects import Gap, Kind
+from reconciler.operator.conditions import conditions, describe_gap, sentence, stalled
+from reconciler.operator.result import Delivery, Failure, Result, Stage
+from tests.unit.operator.results import KEY, make_result
+
+BROKEN = Problem("Release default/broken", "is not gzip", KEY)
+AWAY = Failure(Stage.RECORD, "StoreUnavailable", "file:///srv/x.git cannot be reached", stalled=False)
+WRONG = Failure(Stage.COLLECT, "InvalidSpec", "spec.rules: not supported", stalled=True)
+PENDING = Delivery(pending=2, trouble="https://api.example.com/: answered 503")
+
+TABLE = [
+    pytest.param(make_result(), "Ready=UpToDate", "Delivered=UpToDate", id="all is well"),
+    pytest.param(make_result(stopped=True), "Ready=Stopped", "Collected!Stopped", id="stopped"),
+    pytest.param(make_result(waiting=True), "Recorded=Settling", "Reconciling=Settling", id="an app settles"),
+    pytest.param(
+        make_result(problems=(BROKEN,)), "Ready=Partial", "Collected!Partial", id="a broken release"
+    ),
+    pytest.param(
+        make_result(failure=AWAY), "Ready!StoreUnavailable", "Reconciling=Retrying", id="the store is away"
+    ),
+    pytest.param(
+        make_result(failure=AWAY), "Recorded!StoreUnavailable", "Collected=Complete", id="seen all the same"
+    ),
+    pytest.param(
+        make_result(looked=False, failure=WRONG),
+        "Stalled=InvalidSpec",
+        "Ready!InvalidSpec",
+        id="a wrong spec",
+    ),
+    pytest.param(
+        make_result(delivery=PENDING), "Delivered!Pending", "Reconciling=Delivering", id="the API is away"
+    ),
+    pytest.param(
+        make_result(delivery=Delivery(rejected=(KEY,))),
+        "Delivered!Rejected",
+        "Ready!Rejected",
+        id="the API rejects one",
+    ),
+    pytest.param(
+        make_result(delivery=Delivery(configured=False)),
+        "Delivered?NotConfigured",
+        "Ready=UpToDate",
+        id="no API at all",
+    ),
+]
+
+
+def told(result: Result) -> dict[str, str]:
+    """``=`` True, ``!`` False, ``?`` Unknown, then the reason, by type."""
+    signs = {"True": "=", "False": "!", "Unknown": "?"}
+    return {one.type: f"{one.type}{signs[one.status]}{one.reason}" for one in conditions(result)}
+
+
+@pytest.mark.parametrize(("result", "one", "other"), TABLE)
+def test_each_result_has_its_conditions(result: Result, one: str, other: str) -> None:
+    assert {one, other} <= set(told(result).values())
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        make_result(stopped=s, looked=ok, waiting=w, problems=p, delivery=d, failure=f)
+        for s, ok, w, p, d, f in itertools.product(
+            (False, True),
+            (False, True),
+            (False, True),
+            ((), (BROKEN,)),
+            (Delivery(), PENDING, Delivery(rejected=(KEY,)), Delivery(configured=False)),
+            (None, AWAY, WRONG),
+        )
+    ],
+)
+def test_the_conditions_keep_the_rules_of_kstatus(result: Result) -> None:
+    found = {one.type: one for one in conditions(result)}
+    assert set(found) >= {"Ready", "Collected", "Recorded", "Delivered"}
+    assert all(one.reason and one.reason[0].isupper() and " " not in one.reason for one in found.values())
+    assert all(one.message for one in found.values())
+    assert not {"Reconciling", "Stalled"} <= set(found), "one of the two at most"
+    for abnormal in {"Reconciling", "Stalled"} & set(found):
+        assert found[abnormal].status == "True", "there only when true"
+    if "Stalled" in found:
+        assert found["Ready"].status == "False"
+
+
+def test_a_failure_is_said_by_the_part_that_failed_and_by_ready() -> None:
+    found = {one.type: one.message for one in conditions(make_result(failure=AWAY))}
+    assert found["Ready"] == found["Recorded"] == AWAY.message
+
+
+def test_what_is_not_served_is_stalled_and_not_ready() -> None:
+    assert [(one.type, one.status) for one in stalled("NotTheOldest", "only …")] == [
+        ("Ready", "False"),
+        ("Stalled", "True"),
+    ]
+
+
+def test_a_gap_is_told_with_its_namespace_and_why() -> None:
+    assert describe_gap(Gap(Kind.PODS, "team-a", forbidden=True)) == "cannot read pods in team-a: forbidden"
+    result = msgspec.structs.replace(make_result(), gaps=(Gap(Kind.INGRESSES, message="500"),))
+    assert told(result)["Collected"] == "Collected!Partial"
+
+
+def test_a_long_list_is_cut_with_a_count() -> None:
+    assert sentence(str(n) for n in range(3)) == "0; 1; 2"
+    assert sentence(str(n) for n in range(5)) == "0; 1; 2; and 2 more"

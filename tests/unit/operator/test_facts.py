@@ -1,0 +1,90 @@
+"""What the ledger must know before a leadership's first commit and first push."""
+
+import itertools
+
+from reconciler.inventory.app_uuid import derived
+from reconciler.model import AppKey
+from reconciler.operator import facts
+from reconciler.policy.entry import Acked, Entry, LedgerFacts, LedgerView
+from reconciler.policy.protocol import acknowledge, body_of, mark
+from reconciler.project import HelmStatus, Status
+from tests.builders import CLUSTER_UUID, make_app, make_snapshot
+from tests.unit.operator.results import KEY, NOW
+
+UPSTREAM = Status(
+    clusterUUID="K-up",
+    helmStatus=(HelmStatus(name="test", namespace="default", appUUID="A-up"), HelmStatus(name="half")),
+)
+
+
+def draw(last: str) -> str:
+    return f"{last}+"
+
+
+def made(known: LedgerFacts | None = None, **changes: str) -> LedgerFacts:
+    view = LedgerView(known or LedgerFacts(), {})
+    given = {"cluster_uuid": "K", "kube_system_uid": "u", "instance": "i", "endpoint": "e", **changes}
+    return facts.facts_of(view, adopted={KEY: "A-new"}, **given)
+
+
+class TestFacts:
+    def test_our_instance_is_listed_once_and_newest_last(self) -> None:
+        assert made(LedgerFacts(instances=("a", "i", "b"))).instances == ("a", "i", "b")
+        assert made(LedgerFacts(instances=("a",))).instances == ("a", "i")
+
+    def test_what_was_adopted_before_stays(self) -> None:
+        assert made(LedgerFacts(adopted={str(KEY): "A-old"})).adopted == {str(KEY): "A-old"}
+        assert made().adopted == {str(KEY): "A-new"}
+
+    def test_taking_the_api_away_for_a_while_keeps_what_the_ledger_is_about(self) -> None:
+        assert made(LedgerFacts(endpoint="https://old/"), endpoint="").endpoint == "https://old/"
+
+    def test_marks_of_unsettled_apps_survive_a_restart(self) -> None:
+        assert made(LedgerFacts(unsettled={str(KEY): "d"})).unsettled == {str(KEY): "d"}
+
+
+class TestAdoptions:
+    def test_an_upstream_status_tells_the_app_uuids_that_it_drew(self) -> None:
+        assert facts.adoptions(UPSTREAM, None, "K-up") == {KEY: "A-up"}
+
+    def test_two_hundred_and_one_of_them(self) -> None:
+        many = tuple(HelmStatus(name=f"app-{n}", namespace="x", appUUID=f"A-{n}") for n in range(201))
+        assert len(facts.adoptions(Status(clusterUUID="K-up", helmStatus=many), None, "K-up")) == 201
+
+    def test_our_own_status_tells_nothing_new(self) -> None:
+        ours = Status(clusterUUID="K-1", kubeSystemUID="u", helmStatus=UPSTREAM.helmStatus)
+        assert facts.adoptions(ours, None, "K-1") == {}
+
+    def test_the_record_tells_what_was_adopted_before_the_ledger_was_lost(self) -> None:
+        plain = make_app(name="plain", app_uuid=derived(CLUSTER_UUID, AppKey("default", "plain")))
+        secret = make_app(name="secret", app_uuid="A-secret", hossted_helm=True)
+        snapshot = make_snapshot(make_app(app_uuid="A-old"), plain, secret)
+        assert facts.adoptions(UPSTREAM, snapshot, CLUSTER_UUID) == {KEY: "A-old"}
+
+
+class TestDoubts:
+    ACKED = acknowledge(mark(Entry(), make_app(), "k1", body_of(make_app(), "")), NOW)
+
+    def test_what_an_old_ledger_says_was_acknowledged_will_be_told_again_under_a_greater_key(self) -> None:
+        doubted = facts.doubts(LedgerView(LedgerFacts(), {KEY: self.ACKED}, suspect=True), (), draw, "")
+        sending = doubted[KEY].sending
+        assert sending is not None
+        assert (sending.key, sending.app) == ("k1+", make_app())
+
+    def test_what_left_the_record_lately_and_has_no_entry_will_be_told_uninstalled(self) -> None:
+        doubted = facts.doubts(LedgerView(LedgerFacts(), {}, suspect=True), [make_app(revision=3)], draw, "")
+        sending = doubted[KEY].sending
+        assert sending is not None
+        assert sending.app == make_app(revision=3)
+
+    def test_what_the_ledger_says_has_ended_stays_ended(self) -> None:
+        ended = Entry(acked=Acked("k2", "A", NOW), last_key="k2")
+        view = LedgerView(LedgerFacts(), {KEY: ended}, suspect=True)
+        assert facts.doubts(view, [make_app()], draw, "") == {}
+
+
+def test_another_endpoint_starts_empty_and_the_same_one_or_none_does_not() -> None:
+    for known, now in itertools.product(("", "https://a/", "https://b/"), repeat=2):
+        view = LedgerView(LedgerFacts(endpoint=known), {KEY: TestDoubts.ACKED})
+        moved = bool(known and now and known != now)
+        assert facts.other_endpoint(view, now) == ({KEY: None} if moved else {}), (known, now)

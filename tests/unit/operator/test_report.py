@@ -1,0 +1,119 @@
+"""The status, and how often it is written; Events; the line in the log."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from reconciler.operator import report
+from reconciler.operator.result import Delivery, Failure, Stage
+from reconciler.project import REQUESTED_AT, Project, Spec, Status
+from tests.builders import make_app, make_snapshot
+from tests.unit.operator.results import NOW, make_recorded, make_result
+
+PROJECT = Project(name="hossted", uid="u", generation=1)
+INTERVAL = timedelta(minutes=10)
+
+
+def written(project: Project, **changes: object) -> Status:
+    return report.status_of(project, make_result(**changes), "a@example.com")  # type: ignore[arg-type] # a test's shorthand
+
+
+def test_the_status_tells_identity_releases_revisions_and_counts() -> None:
+    apps = [make_app(revision=5), make_app("b", "two", 1), make_app("c", "three", 1)]
+    status = written(PROJECT, recorded=make_recorded(make_snapshot(*apps)), delivery=Delivery(pending=2))
+    assert (status.clusterUUID, status.kubeSystemUID, status.email_id) == ("K-1", "u", "a@example.com")
+    assert status.reconcileHelmReleases["default/test"] == "keycloak-18.3.3 revision 5"
+    assert status.revision == (1, 1, 5)
+    assert status.summary is not None
+    assert (status.summary.releases, status.summary.pods, status.summary.pending) == (1, 1, 2)
+    assert status.snapshot is not None
+    assert status.snapshot.digest == make_snapshot(*apps).digest
+
+
+def test_the_request_to_reconcile_is_echoed() -> None:
+    asked = msgspec.structs.replace(PROJECT, annotations={REQUESTED_AT: "now"})
+    assert written(asked).lastHandledReconcileAt == "now"
+    assert written(PROJECT).lastHandledReconcileAt == ""
+
+
+def test_what_a_failed_reconcile_does_not_know_stays_in_the_status() -> None:
+    before = written(PROJECT)
+    failure = Failure(Stage.COLLECT, "KubernetesUnavailable", "no answer", stalled=False)
+    result = msgspec.structs.replace(
+        make_result(looked=False, failure=failure), recorded=None, delivery=None, cluster_uuid=""
+    )
+    after = report.status_of(msgspec.structs.replace(PROJECT, status=before), result, "a@example.com")
+    assert (after.clusterUUID, after.helmStatus, after.snapshot) == (
+        before.clusterUUID,
+        before.helmStatus,
+        before.snapshot,
+    )
+
+
+class TestDelay:
+    """When a status is written over another."""
+
+    def test_nothing_is_written_while_only_the_timestamp_would_change_within_an_interval(self) -> None:
+        old = written(PROJECT)
+        new = msgspec.structs.replace(old, lastReconcileTimestamp="2026-11-21T12:09:59Z")
+        assert report.delay(old, new, timedelta.max, INTERVAL) is None
+
+    def test_the_timestamp_alone_is_written_once_an_interval(self) -> None:
+        old = written(PROJECT)
+        new = msgspec.structs.replace(old, lastReconcileTimestamp="2026-11-21T12:10:00Z")
+        assert report.delay(old, new, timedelta.max, INTERVAL) == timedelta()
+
+    def test_a_changed_condition_is_written_at_once(self) -> None:
+        old, new = written(PROJECT), written(PROJECT, waiting=True)
+        assert report.delay(old, new, timedelta(seconds=1), INTERVAL) == timedelta()
+
+    @pytest.mark.parametrize(("since", "wait"), [(0, 10), (4, 6), (10, 0), (3600, 0)])
+    def test_anything_else_is_written_at_most_every_ten_seconds(self, since: int, wait: int) -> None:
+        old = written(PROJECT)
+        new = written(PROJECT, recorded=make_recorded(make_snapshot(make_app(revision=2)), subject="upgrade"))
+        assert report.delay(old, new, timedelta(seconds=since), INTERVAL) == timedelta(seconds=wait)
+
+    def test_the_first_status_is_written_at_once(self) -> None:
+        assert report.delay(Status(), written(PROJECT), timedelta(), INTERVAL) == timedelta()
+
+
+class TestNotices:
+    FAILURE = Failure(Stage.RECORD, "StoreUnavailable", "away", stalled=False)
+
+    def test_what_was_recorded_is_an_event_with_the_revision(self) -> None:
+        (notice,) = report.notices(None, make_result(changed=True))
+        assert (notice.reason, notice.message) == ("Recorded", "upgrade default/test (revision 3218124868)")
+
+    def test_a_failure_is_a_warning_once(self) -> None:
+        failed = make_result(failure=self.FAILURE)
+        assert [notice.warning for notice in report.notices(make_result(), failed)] == [True]
+        assert report.notices(failed, failed) == ()
+
+    def test_an_unchanged_cluster_is_no_event(self) -> None:
+        assert report.notices(None, make_result()) == ()
+
+    def test_fields_of_the_upstream_operator_are_named(self) -> None:
+        upstream = msgspec.structs.replace(PROJECT, spec=Spec(ignored=("cve", "helm")))
+        notice = report.ignored(upstream)
+        assert notice is not None
+        assert notice.message.startswith("spec.cve, spec.helm: accepted, without effect")
+        assert report.ignored(PROJECT) is None
+
+
+@pytest.mark.parametrize(
+    ("result", "line"),
+    [
+        (make_result(), "1 app seen"),
+        (make_result(changed=True), "1 app seen, recorded 3218124868: upgrade default/test"),
+        (make_result(waiting=True), "1 app seen, 1 waiting"),
+        (make_result(stopped=True), "stopped, as the project says"),
+        (make_result(failure=TestNotices.FAILURE), "recording failed (StoreUnavailable): away"),
+    ],
+)
+def test_the_log_has_one_line_of_a_reconcile(result: object, line: str) -> None:
+    assert report.line(result) == line  # type: ignore[arg-type] # a table of results
+
+
+def test_now_is_the_moment_of_the_result() -> None:
+    assert written(PROJECT).last_reconcile == NOW
