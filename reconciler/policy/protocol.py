@@ -87,12 +87,7 @@ def decide(
     if entry.sending is None and (known := told(entry)) is not None and tells_the_same(known, want):
         return None
     rejected = entry.rejected
-    if (
-        rejected is not None
-        and rejected.at >= retry_rejected_before
-        and rejected.digest == told_digest(want)
-        and (entry.sending is None or tells_the_same(entry.sending.app, want))
-    ):
+    if rejected is not None and rejected.at >= retry_rejected_before and rejected.digest == told_digest(want):
         return Held(Reason.REJECTED, f"the API refused it with status {rejected.status}")
     return want
 
