@@ -50,9 +50,9 @@ class Reporter:
 
     async def reconciled(self, project: Project, result: Result) -> None:
         """A reconcile has ended."""
-        _LOG.log(
-            logging.WARNING if result.failure else logging.INFO, "%s: %s", project.name, report.line(result)
-        )
+        line = report.line(result)
+        news = self._before is None or line != report.line(self._before) or result.changes is not None
+        _LOG.log(_level(result) if news else logging.DEBUG, "%s: %s", project.name, line)
         for notice in report.notices(self._before, result):
             await self._emit(project, notice)
         ignored = report.ignored(project)
@@ -140,6 +140,10 @@ class Reporter:
 
     def _since_last(self) -> timedelta:
         return timedelta.max if self._last_write is None else self._clock.now() - self._last_write
+
+
+def _level(result: Result) -> int:
+    return logging.WARNING if result.failure is not None else logging.INFO
 
 
 def _rejection(push: PushResult) -> report.Notice:
