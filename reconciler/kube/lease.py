@@ -132,6 +132,7 @@ class Lease:
         """Wait until the lease is ours. Raises KubernetesError when it cannot be read or written."""
         seen: LeaseObject | None = None
         since = self._monotonic()
+        waiting_for: str | None = None
         while True:
             found = await self._read()
             if found != seen:
@@ -143,7 +144,9 @@ class Lease:
                 except ConflictError:
                     continue  # somebody was quicker
                 return _acquired(found)
-            _LOG.info("the lease %s is held by %s: waiting", self, found.spec.holder_identity)
+            if found.spec.holder_identity != waiting_for:
+                waiting_for = found.spec.holder_identity
+                _LOG.info("the lease %s is held by %s: waiting", self, waiting_for)
             await self._sleep(RETRY)
 
     async def hold(self) -> NoReturn:

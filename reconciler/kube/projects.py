@@ -1,6 +1,7 @@
 """Hosstedprojects: listed, their status patched, and watched for what a reconcile must answer to."""
 
 from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 
 import msgspec
 
@@ -31,9 +32,11 @@ class Projects:
         """Apply a merge patch to a project's status subresource; NotFoundError when it is gone."""
         await self._client.patch(f"{PATH}/{segment(name)}/status", msgspec.json.encode(patch))
 
-    def changes(self) -> AsyncGenerator[frozenset[str], None]:
-        """As ``watch.changes``, of the projects."""
-        return changes(self._client, PATH)
+    async def changes(self) -> AsyncGenerator[None, None]:
+        """Yield once when the watch begins, then on each change that matters: see ``watch.changes``."""
+        async with aclosing(changes(self._client, PATH)) as names:
+            async for _ in names:
+                yield
 
 
 def _raw_page(body: bytes) -> Page[bytes]:

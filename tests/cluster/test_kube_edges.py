@@ -15,7 +15,8 @@ from reconciler.kube.client import FIELD_MANAGER, Client
 from reconciler.kube.configmaps import ConfigMap, ConfigMaps
 from reconciler.kube.events import Events
 from reconciler.kube.lease import Lease
-from reconciler.kube.projects import Projects
+from reconciler.kube.projects import PATH, Projects
+from reconciler.kube.watch import changes
 from reconciler.project import parse_project
 from tests.controlplane.cluster import Cluster
 
@@ -105,8 +106,8 @@ async def test_the_loop_is_woken_by_spec_and_annotation_and_not_by_a_status_writ
     cluster: Cluster, client: Client, project: dict[str, Any]
 ) -> None:
     projects, name, last = Projects(client), cluster.namespace, f"{cluster.namespace}-last"
-    async with aclosing(projects.changes()) as changes:
-        assert name in await anext(changes)
+    async with aclosing(changes(client, PATH)) as stream:
+        assert name in await anext(stream)
         for number in range(3):
             await projects.patch_status(name, {"status": {"clusterUUID": f"K-{number}"}})
         cluster.kubectl("annotate", "hp", name, "reconcile.fluxcd.io/requestedAt=now")
@@ -115,9 +116,12 @@ async def test_the_loop_is_woken_by_spec_and_annotation_and_not_by_a_status_writ
         cluster.kubectl("delete", "hp", name)
         cluster.apply({**project, "metadata": {"name": last}})
         woken = 0
-        while last not in (names := await anext(changes)):
+        while last not in (names := await anext(stream)):
             woken += name in names
-    cluster.kubectl("delete", "hp", last)
+    async with aclosing(projects.changes()) as wakes:
+        await anext(wakes)
+        cluster.kubectl("delete", "hp", last)
+        await anext(wakes)
     assert woken == 3  # the annotation, the spec, the deletion
 
 
