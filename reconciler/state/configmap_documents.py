@@ -8,7 +8,8 @@ One cluster has, in one namespace (``<c>`` is a hash of the cluster's UUID, ``<d
 
 The head names the others. ``r<n>`` is the revision that a part was made for, and a part is only ever made
 for the revision after the head's. So a part that the head of revision n or later does not name, made for n
-or earlier, can never be named again, and deleting it is safe without a lock.
+or earlier, can never be named again: no writer need be asked before it is deleted, only slow readers waited
+for.
 
 A changeset keeps, for each app that it changed, what the app was before. Older snapshots are rebuilt by
 undoing changesets from the newest snapshot back, and checked against the digest kept for each.
@@ -275,7 +276,7 @@ def discard(
     garbage: Iterable[Garbage], names: Iterable[str], needed: frozenset[str], now: datetime
 ) -> tuple[Garbage, ...]:
     """The garbage of the next head: what was there, and what is garbage from now on."""
-    known = {item.name: item for item in garbage if item.name not in needed}
+    known = {item.name: item for item in garbage}
     for name in sorted(set(names) - needed):
         known.setdefault(name, Garbage(name, now))
     return tuple(known.values())

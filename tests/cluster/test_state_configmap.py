@@ -9,8 +9,9 @@ from reconciler.errors import LostRaceError, StoreError, TooLargeError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
 from reconciler.model import Snapshot
-from reconciler.state.configmap import ConfigMapStore, ConfigMapTrack
+from reconciler.state.configmap import ConfigMapStore
 from reconciler.state.configmap_access import ConfigMapAccess
+from reconciler.state.configmap_track import ConfigMapTrack
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, changes_between, make_app, make_snapshot
 from tests.controlplane.cluster import Cluster

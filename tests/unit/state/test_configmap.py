@@ -25,8 +25,9 @@ from reconciler.errors import (
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import App, Snapshot
 from reconciler.state import configmap_documents as documents
-from reconciler.state.configmap import ConfigMapStore, ConfigMapTrack
+from reconciler.state.configmap import ConfigMapStore
 from reconciler.state.configmap_access import ConfigMapAccess
+from reconciler.state.configmap_track import ConfigMapTrack
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, changes_between, make_app, make_snapshot
 from tests.unit.state.configmap_standin import CrashError, Faulty, StandIn
@@ -133,22 +134,32 @@ async def test_a_crash_at_any_request_of_an_append_leaves_the_old_tip_or_the_new
             assert await open_track(access).tip() == done
 
 
-async def test_what_a_crashed_append_left_is_deleted_in_time() -> None:
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_what_an_append_that_failed_left_is_deleted_in_time(restarted: bool) -> None:
     access = StandIn()
-    first = await append(open_track(access), ONE, None)
-    with pytest.raises(CrashError):
-        await append(open_track(Faulty(access, 2)), TWO, first)
+    track = open_track(Faulty(access, 5, error=KubernetesError("no answer")))
+    first = await append(track, ONE, None)
+    with pytest.raises(StoreError):
+        await append(track, TWO, first)
     left = parts_of(access) - head_of(access).names
     assert len(left) == 2
-    track = open_track(access)
+    track = open_track(access) if restarted else track
     second = await append(track, THREE, first, minutes=1)
-    assert left <= parts_of(access), "they may be another's, who is about to name them"
-    third = await append(track, ONE, second, minutes=2)
-    assert left <= {item.name for item in head_of(access).garbage} | parts_of(access)
-    fresh = open_track(access)
-    fourth = await append(fresh, TWO, third, minutes=3)
-    await append(fresh, ONE, fourth, minutes=14)
+    assert left <= parts_of(access), "somebody may be reading"
+    await append(track, ONE, second, minutes=11)
     assert not left & parts_of(access)
+
+
+async def test_a_part_that_a_later_revision_may_name_is_no_garbage() -> None:
+    access = StandIn()
+    await append_all(open_track(access), [ONE, TWO, THREE])
+    later = {name for name in parts_of(access) if "-r3-" in name}
+    del access.items[HEAD]
+    first = await append(open_track(access), ONE, None)
+    await append(open_track(access), TWO, first)
+    garbage = {item.name for item in head_of(access).garbage}
+    assert not later & garbage
+    assert {name for name in parts_of(access) if "-r1-" in name} <= garbage | head_of(access).names
 
 
 async def test_garbage_is_deleted_ten_minutes_after_a_head_stopped_naming_it() -> None:
