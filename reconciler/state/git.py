@@ -46,7 +46,7 @@ def open_git_store(*, path: Path, url: str | None, branch: str, author: str = la
     ``{cluster_uuid}``. ``author`` is ``Name <email>``. Raises SpecError for what cannot be used.
     """
     return GitStore(
-        Repository(path.absolute()),
+        Repository(path.absolute(), durable=url is None),
         url=layout.checked_url(url) if url is not None else None,
         branch=layout.checked_branch(branch),
         author=layout.checked_author(author),

@@ -37,6 +37,8 @@ _SETTINGS = {
     "log.showSignature": "false",
 }
 
+_DURABLE = {"core.fsync": "all"}  # by default git does not wait for loose objects to be on the disk
+
 # What git itself would refuse the process's surroundings to decide: a person's configuration, a repository
 # that a hook around us runs in, a question on a terminal.
 _ENVIRONMENT = {
@@ -70,8 +72,10 @@ class GitError(StoreError):
 class Repository:
     """A bare repository on this machine. Its methods block, but for ``in_thread`` and ``stream``."""
 
-    def __init__(self, path: Path, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, path: Path, *, durable: bool = True, timeout: float = TIMEOUT) -> None:
+        """``durable``: what is written survives a loss of power. ``timeout``: seconds for one process."""
         self.path = path
+        self._settings = {**_SETTINGS, **(_DURABLE if durable else {})}
         self._timeout = timeout
         self._guard = threading.Lock()
         self._running: subprocess.Popen[bytes] | None = None
@@ -153,7 +157,7 @@ class Repository:
             _kill(process)
 
     def _start(self, arguments: tuple[str, ...], *, wants_stdin: bool = False) -> "subprocess.Popen[bytes]":
-        settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
         try:
             # GIT_DIR is said outright: nothing is searched for upwards, and no surroundings decide.
             started = git.Git(self.path).execute(

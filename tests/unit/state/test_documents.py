@@ -1,13 +1,18 @@
 """Documents: one value, one text, and back."""
 
+import io
+from collections.abc import Callable
+
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from reconciler.errors import FormatError
-from reconciler.model import FORMAT, App, Cluster, encode
+from reconciler.model import FORMAT, App, Cluster, PolicyInEffect, encode
+from reconciler.state.block_yaml import ruamel
 from reconciler.state.documents import (
     dump_app,
     dump_cluster,
@@ -152,6 +157,85 @@ class TestRoundTrip:
         assert dump_app(again) == text
 
 
+# Texts near the borders of what may stand bare.
+near_words = st.one_of(
+    st.sampled_from(HOSTILE),
+    st.text(st.sampled_from("ynoft01.:-+_/@eE~T Z'\"\\#\n"), max_size=12),
+    st.from_regex(r"[0-9]{1,4}[.:-][0-9]{1,2}[.:-][0-9]{1,2}[T .:eE+-]?[0-9a-f:]{0,5}Z?", fullmatch=True),
+    st.from_regex(r"(y|n|yes|No|ON|off|True|false|NULL|nan|inf|e|x)[.:-]?[0-9a]?", fullmatch=True),
+)
+
+
+class TestRuamel:
+    """The quick way is ruamel's way: the same bytes, and the same values from bytes that are not ours."""
+
+    @settings(max_examples=100, deadline=None)
+    @given(near_words, near_words)
+    def test_a_text_is_written_as_ruamel_writes_it(self, one: str, other: str) -> None:
+        cluster = Cluster(name=one, unreadable=(other, one), policy=PolicyInEffect(denyNamespaces=(other,)))
+        assert dump_cluster(cluster) == by_ruamel(cluster)
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.from_type(App))
+    def test_an_app_is_written_as_ruamel_writes_it(self, app: App) -> None:
+        assert dump_app(app) == by_ruamel(app)
+
+    @settings(max_examples=60, deadline=None)
+    @given(near_words)
+    def test_what_is_written_is_what_ruamel_reads(self, text: str) -> None:
+        app = make_app(app_version=text, chart=text, hosts=[text])
+        assert ruamel().load(dump_app(app)) == msgspec.json.decode(encode(app))
+
+    @pytest.mark.parametrize(
+        "edit",
+        [
+            lambda text: text.replace("chart: keycloak", 'chart: "keycloak"'),
+            lambda text: text.replace("chart: keycloak", "chart: keycloak # the chart"),
+            lambda text: text.replace("chart: keycloak", "chart:   keycloak"),
+            lambda text: text.replace("chart: keycloak", "chart: &a keycloak"),
+            lambda text: text.replace("chart: keycloak", "chart: >-\n      keycloak"),
+            lambda text: (
+                text.replace("- name: test-keycloak-0", "-   name: test-keycloak-0", 1)
+                .replace("    namespace: default\n    image", "      namespace: default\n      image")
+                .replace("    status: Running", "      status: Running")
+            ),
+            lambda text: "# by hand\n---\n" + text.rstrip("\n"),
+            lambda text: text.replace("\n", "\r\n"),
+            lambda text: text.replace("  routes: []\n", "  routes:\n    []\n"),
+            lambda text: text.replace("revision: 1\n", "revision: 0x1\n"),
+        ],
+    )
+    def test_an_app_that_a_person_wrote_in_another_style_is_the_same_app(
+        self, edit: Callable[[str], str]
+    ) -> None:
+        text = dump_app(make_app()).decode()
+        edited = edit(text)
+        assert edited != text
+        assert load_app(edited.encode(), WHERE) == make_app()
+
+    @settings(max_examples=60, deadline=None)
+    @given(st.data())
+    def test_a_damaged_text_means_to_us_what_it_means_to_ruamel(self, data: st.DataObject) -> None:
+        text = dump_app(make_app(hosts=["a.example"], volumes=[1])).decode()
+        at = data.draw(st.integers(0, len(text) - 1))
+        damaged = (
+            text[:at] + data.draw(st.sampled_from(["", "\n", " ", "-", "'", ": ", "x"])) + text[at + 1 :]
+        )
+        try:
+            theirs = msgspec.convert(ruamel().load(damaged), App)
+        except (YAMLError, ValueError):
+            with pytest.raises(FormatError):
+                load_app(damaged.encode(), WHERE)
+        else:
+            assert load_app(damaged.encode(), WHERE) == theirs
+
+
+def by_ruamel(value: App | Cluster) -> bytes:
+    stream = io.BytesIO()
+    ruamel().dump(msgspec.to_builtins(value), stream)
+    return stream.getvalue()
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("text", "says"),
@@ -172,6 +256,7 @@ class TestRefusals:
                 "",
             ),
             (b"[" * 5000, "is not YAML"),
+            (b"".join(b" " * level + b"a:\n" for level in range(0, 4000, 2)), "is not"),
         ],
     )
     def test_what_is_not_an_app_is_refused_by_naming_the_file(self, text: bytes, says: str) -> None:

@@ -76,7 +76,8 @@ def test_a_usable_branch_is_taken(branch: str) -> None:
     "branch",
     [
         "", "/", "a/", "/a", "a//b", "a..b", "a.lock", "a.lock/b", ".a", "a/.b", "a.", "-a", "a b", "a\nb",
-        "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "a@{1}", "{cluster_uuid}/{cluster_uuid}", "{other}", "é",
+        "a~1", "a^", "a:b", "a?", "a*", "a[", "a\\b", "a@{1}", "{cluster_uuid}/{cluster_uuid}", "{other}",
+        "é",
     ],
 )  # fmt: skip
 def test_a_branch_that_git_would_refuse_is_refused(branch: str) -> None:
