@@ -42,6 +42,9 @@ _YAML_1_1 = re.compile(
 )
 
 
+_BREAK = re.compile(r"[\n\x85\u2028\u2029]")  # YAML 1.1 breaks lines at all of these
+
+
 class _Representer(SafeRepresenter):
     """Strings with a style of our choice; every sequence and mapping in full (no anchors)."""
 
@@ -50,7 +53,7 @@ class _Representer(SafeRepresenter):
 
     def represent_text(self, data: str) -> ScalarNode:
         style = None
-        if "\n" in data:
+        if _BREAK.search(data):
             style = '"'
         elif _YAML_1_1.fullmatch(data):
             style = "'"
