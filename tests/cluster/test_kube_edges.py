@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
+from kubernetes import config
+from kubernetes.config import incluster_config
 
-from reconciler.errors import ConflictError, ForbiddenError, LeaseLostError, NotFoundError, TooLargeError
+from reconciler.errors import (
+    ConflictError,
+    ForbiddenError,
+    LeaseLostError,
+    NotFoundError,
+    SettingsError,
+    TooLargeError,
+)
 from reconciler.kube.client import FIELD_MANAGER, Client
 from reconciler.kube.configmaps import ConfigMap, ConfigMaps
 from reconciler.kube.events import Events
@@ -181,6 +192,34 @@ async def test_an_event_shows_in_the_projects_description(
     described = cluster.kubectl("describe", "hp", cluster.namespace)
     assert "Stalled" in described
     assert "somebody must see to it" in described
+
+
+@pytest.fixture
+def mounted(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], object]:
+    """Makes this process look as if it ran in a pod; mounts a token in it."""
+    token, server = tmp_path / "token", urlsplit(cluster.server)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", str(server.hostname))
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.port))
+    monkeypatch.setattr(incluster_config, "SERVICE_TOKEN_FILENAME", str(token))
+    monkeypatch.setattr(incluster_config, "SERVICE_CERT_FILENAME", str(cluster.ca_file))
+    monkeypatch.setattr(config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    return lambda text: token.write_text(f"{text}\n")
+
+
+async def test_inside_a_cluster_the_mounted_token_is_used_and_read_again_when_it_was_replaced(
+    cluster: Cluster, mounted: Callable[[str], object]
+) -> None:
+    mounted("expired")
+    client = Client.connect()
+    mounted(cluster.token_for(cluster.namespace, "default"))
+    with pytest.raises(ForbiddenError, match=f"system:serviceaccount:{cluster.namespace}:default"):
+        await ConfigMaps(client).get_config_map(cluster.namespace, "any")
+
+
+@pytest.mark.usefixtures("mounted")
+def test_without_any_cluster_one_sentence_says_what_to_do() -> None:
+    with pytest.raises(SettingsError, match=r"no cluster to connect to .*: set KUBECONFIG"):
+        Client.connect()
 
 
 async def test_what_is_not_permitted_is_an_error_that_names_it(cluster: Cluster) -> None:
