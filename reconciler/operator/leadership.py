@@ -15,21 +15,14 @@ from reconciler.operator import facts
 from reconciler.operator.clock import Clock
 from reconciler.operator.decide import Decision, happened
 from reconciler.operator.gaps import Gaps
+from reconciler.operator.identity import Whose, identify
 from reconciler.policy.entry import LedgerFacts, LedgerView
-from reconciler.policy.identity import CHOICE, Claim, cluster_uuid
 from reconciler.project import Project
 from reconciler.state.ledger import Ledger
 from reconciler.state.store import Message, Recorded, Store, Track
 
 TAKE_OVER = "hossted.com/take-over"
 """The annotation that accepts another writer's Instance."""
-
-
-class Whose(msgspec.Struct, frozen=True):
-    """The cluster that a record is of. Both are "" while nothing was ever looked at."""
-
-    cluster_uuid: str = ""
-    kube_system_uid: str = ""
 
 
 class Leadership:
@@ -63,20 +56,11 @@ class Leadership:
     async def identify(self, project: Project, kube_system_uid: str, view: LedgerView, store: Store) -> Whose:
         """Which cluster this is; the store's directories are searched once, they may be many.
 
-        Raises IdentityError when a person must decide.
+        Raises what ``identity.identify`` raises.
         """
-        known, status = view.facts, project.status
-        claims = [
-            Claim("the ledger", known.cluster_uuid, known.kube_system_uid),
-            Claim("the status", status.clusterUUID, status.kubeSystemUID),
-        ]
-        if not self._prepared or self._prepared[0] is not store:
-            claims += [
-                Claim(f"the directory {one.cluster_uuid}", one.cluster_uuid, one.kube_system_uid, False)
-                for one in await store.clusters()
-            ]
-        chosen = project.annotations.get(CHOICE, "")
-        return Whose(cluster_uuid(kube_system_uid, claims, chosen), kube_system_uid)
+        searched = bool(self._prepared) and self._prepared[0] is store
+        directories = () if searched else await store.clusters()
+        return identify(project, kube_system_uid, view.facts, directories)
 
     async def prepare(
         self, project: Project, whose: Whose, store: Store, tip: Recorded | None, view: LedgerView

@@ -19,7 +19,8 @@ from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.clock import Clock
 from reconciler.operator.decide import Decision, at_once, cluster_of, next_snapshot, waiting
-from reconciler.operator.leadership import Leadership, Whose
+from reconciler.operator.identity import Whose
+from reconciler.operator.leadership import Leadership
 from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
 from reconciler.policy import quiet
 from reconciler.policy.entry import LedgerView
