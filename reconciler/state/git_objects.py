@@ -10,9 +10,8 @@ from itertools import pairwise
 
 import msgspec
 
-from reconciler.errors import StoreError
 from reconciler.state.git_layout import moment, parse_message
-from reconciler.state.git_plumbing import Repository
+from reconciler.state.git_plumbing import GitError, Repository
 from reconciler.state.store import Message, Revision
 
 # Hash, author date, committer date, message: each ends with NUL, which no commit can hold.
@@ -57,7 +56,7 @@ def _entries(listing: bytes) -> dict[str, Entry]:
 
 
 def read_blobs(repository: Repository, oids: Iterable[str]) -> Mapping[str, bytes]:
-    """The contents of many blobs, by one process; StoreError if one of them is not there."""
+    """The contents of many blobs, by one process; GitError if one of them is not there."""
     wanted = list(dict.fromkeys(oids))
     if not wanted:
         return {}
@@ -68,9 +67,8 @@ def read_blobs(repository: Repository, oids: Iterable[str]) -> Mapping[str, byte
         end = answer.find(b"\n", position)
         header = answer[position:end].decode(errors="replace").split(" ")
         if header[:2] != [oid, "blob"] or len(header) != 3:
-            raise StoreError(
-                f"the state repository {repository.path} is damaged: its object {oid} is missing"
-            )
+            detail = f"the object {oid} is missing"
+            raise GitError(f"git cat-file in {repository.path} failed: {detail}", detail)
         size = int(header[2])
         contents[oid] = answer[end + 1 : end + 1 + size]
         position = end + 1 + size + 1

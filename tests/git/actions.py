@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reconciler.model import Snapshot
 from reconciler.state.store import Message, Recorded, Track
-from tests.builders import changes_between
+from tests.builders import CLUSTER_UUID, changes_between
 from tests.git.factory import git
 
 HAPPENED = datetime(2026, 11, 21, 9, 42, 49, tzinfo=UTC)
@@ -42,3 +42,19 @@ def git_processes(folder: Path) -> list[str]:
             except OSError:
                 continue  # ended while we looked, or somebody else's
     return found
+
+
+def spoil_objects(repository: Path, content: bytes | None) -> None:
+    """Truncate, or remove, every loose object."""
+    for item in (repository / "objects").glob("??/*"):
+        if content is None:
+            item.unlink()
+        else:
+            item.chmod(0o644)
+            item.write_bytes(content)
+
+
+def remove_document(repository: Path, commit: str) -> None:
+    """Remove the blob of one app's document, and nothing else."""
+    oid = git(repository, "rev-parse", f"{commit}:clusters/{CLUSTER_UUID}/default/test.yaml").strip()
+    (repository / "objects" / oid[:2] / oid[2:]).unlink()

@@ -18,10 +18,19 @@ from tests.builders import (
     CLUSTER_UUID,
     KUBE_SYSTEM_UID,
     OTHER_CLUSTER_UUID,
+    changes_between,
     make_app,
     make_snapshot,
 )
-from tests.git.actions import HAPPENED, RECORDED, append, git_processes, is_clean
+from tests.git.actions import (
+    HAPPENED,
+    RECORDED,
+    append,
+    git_processes,
+    is_clean,
+    remove_document,
+    spoil_objects,
+)
 from tests.git.factory import BRANCH, GitFactory, commit_as_a_person, files, git, refs
 
 OURS = f"clusters/{CLUSTER_UUID}"
@@ -265,6 +274,23 @@ class TestOtherPeople:
         with pytest.raises(FormatError, match=says):
             await track.tip()
 
+    async def test_a_file_in_the_place_of_our_directory_is_named(self, local: GitFactory) -> None:
+        track = (await local.open()).track(CLUSTER_UUID)
+        assert await track.tip() is None
+        commit_as_a_person(local.repository, {OURS: "a file"})
+        with pytest.raises(FormatError, match=f"{OURS} in refs/heads/main is not a folder"):
+            await track.tip()
+        assert await (await local.open()).clusters() == ()
+
+    async def test_a_repository_of_other_things_has_no_clusters(self, local: GitFactory) -> None:
+        store = await local.open()
+        assert await store.clusters() == ()
+        commit_as_a_person(local.repository, {"README.md": "hello"})
+        assert await store.clusters() == ()
+        assert await store.track(CLUSTER_UUID).tip() is None
+        recorded = await append(store.track(CLUSTER_UUID), make_snapshot(make_app()), None)
+        assert "README.md" in files(local.repository, recorded.revision.id)
+
     async def test_a_document_at_another_apps_place_is_named(self, local: GitFactory) -> None:
         track = (await local.open()).track(CLUSTER_UUID)
         await append(track, make_snapshot(make_app()), None)
@@ -301,6 +327,24 @@ class TestOtherPeople:
             ("K-2", "u20"),
             ("K-3", "u50"),
         ]
+
+
+class TestChanges:
+    async def test_changes_that_lead_elsewhere_than_to_the_snapshot_are_refused(
+        self, local: GitFactory
+    ) -> None:
+        track = (await local.open()).track(CLUSTER_UUID)
+        first = await append(track, make_snapshot(make_app()), None)
+        before = await local.contents()
+        new = make_snapshot(make_app(revision=2), make_app("b", "two"))
+        partly = changes_between(first.snapshot, make_snapshot(make_app(revision=2)))
+        with pytest.raises(ValueError, match="do not lead from"):
+            await track.append(
+                new, partly, Message(subject="x"), on=first, happened=HAPPENED, recorded=RECORDED
+            )
+        with pytest.raises(ValueError, match="do not lead from"):
+            await append(track, theirs(1), None)
+        assert await local.contents() == before
 
 
 class TestNames:
@@ -446,6 +490,7 @@ class TestTrouble:
         [
             pytest.param(lambda path: spoil_objects(path, b""), id="truncated objects"),
             pytest.param(lambda path: spoil_objects(path, None), id="missing objects"),
+            pytest.param(lambda path: remove_document(path, BRANCH), id="one missing document"),
             pytest.param(lambda path: (path / "HEAD").write_text("rubbish"), id="HEAD"),
             pytest.param(
                 lambda path: (path / "refs/heads" / BRANCH).write_text("rubbish\n"), id="the branch"
@@ -465,8 +510,6 @@ class TestTrouble:
         with pytest.raises(StoreError, match=r"state.git is damaged .*restore it from a copy") as trouble:
             await track.tip()
         assert "\n" not in str(trouble.value)
-        with pytest.raises(StoreError, match="damaged"):
-            await append(track, make_snapshot(make_app(revision=2)), None)
         assert sorted(local.repository.rglob("*")) == entries
 
     async def test_a_lock_that_a_killed_git_left_behind_is_removed_when_it_is_old(
@@ -482,6 +525,16 @@ class TestTrouble:
         os.utime(lock, (0, 0))
         second = await append(track, make_snapshot(make_app(revision=2)), first)
         assert await track.tip() == second
+
+    async def test_packing_that_fails_costs_nothing_but_a_warning(
+        self, local: GitFactory, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        assert await (await local.open()).track(CLUSTER_UUID).tip() is None
+        git(local.repository, "config", "gc.pruneExpire", "nonsense")
+        track = (await local.open()).track(CLUSTER_UUID)
+        recorded = await append(track, make_snapshot(make_app()), None)
+        assert await track.tip() == recorded
+        assert "the state repository was not packed" in caplog.text
 
     async def test_a_folder_that_cannot_be_made_is_named(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
@@ -555,16 +608,6 @@ def theirs(revision: int) -> Snapshot:
     return make_snapshot(
         make_app(revision=revision, cluster_uuid=OTHER_CLUSTER_UUID), cluster_uuid=OTHER_CLUSTER_UUID
     )
-
-
-def spoil_objects(repository: Path, content: bytes | None) -> None:
-    """Truncate, or remove, every loose object."""
-    for item in (repository / "objects").glob("??/*"):
-        item.chmod(0o644)
-        if content is None:
-            item.unlink()
-        else:
-            item.write_bytes(content)
 
 
 def packs(repository: Path) -> int:

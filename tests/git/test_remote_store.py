@@ -15,11 +15,12 @@ from reconciler.state.git_objects import make_commit
 from reconciler.state.git_plumbing import GitError, Repository
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
-from tests.git.actions import HAPPENED, RECORDED, append, is_clean
+from tests.git.actions import HAPPENED, RECORDED, append, is_clean, remove_document, spoil_objects
 from tests.git.factory import BRANCH, GitRemoteFactory, commit_as_a_person, files, git, refs
 
 OURS = f"clusters/{CLUSTER_UUID}"
 REF = f"refs/heads/{BRANCH}"
+REF_OF_MIRROR = f"refs/hossted/tips/{BRANCH}"
 
 
 def snapshot_of_cluster(cluster_uuid: str, revision: int) -> Snapshot:
@@ -228,6 +229,7 @@ class TestCache:
         [
             pytest.param(lambda path: spoil_objects(path, b""), id="truncated objects"),
             pytest.param(lambda path: spoil_objects(path, None), id="missing objects"),
+            pytest.param(lambda path: remove_document(path, REF_OF_MIRROR), id="one missing document"),
             pytest.param(lambda path: shutil.rmtree(path / "objects"), id="no objects"),
             pytest.param(lambda path: (path / "HEAD").write_text("rubbish"), id="HEAD"),
             pytest.param(lambda path: (path / "HEAD").unlink(), id="no HEAD"),
@@ -246,6 +248,8 @@ class TestCache:
         await append(store.track(OTHER_CLUSTER_UUID), snapshot_of_cluster(OTHER_CLUSTER_UUID, 1), None)
         spoil(tmp_path / "cache-1.git")
         track = (store if is_open else reopened(remote, tmp_path)).track(CLUSTER_UUID)
+        if not is_open:
+            assert await track.tip() == first
         second = await append(track, make_snapshot(make_app(revision=2)), first)
         assert await track.tip() == second
         assert await track.at(first.revision.id) == first
@@ -320,13 +324,3 @@ def open_with(remote: GitRemoteFactory, tmp_path: Path, branch: str) -> GitStore
 
 def mirror(cache: Path) -> Path:
     return cache / "refs" / "hossted" / "tips" / BRANCH
-
-
-def spoil_objects(repository: Path, content: bytes | None) -> None:
-    """Truncate, or remove, every loose object."""
-    for item in (repository / "objects").glob("??/*"):
-        item.chmod(0o644)
-        if content is None:
-            item.unlink()
-        else:
-            item.write_bytes(content)
