@@ -50,7 +50,7 @@ async def run(arguments: argparse.Namespace) -> int:
         result = await _reconciled(parts.project, parts.reconciler)
         delivered: Delivered | None = None
         if parts.delivery is not None and result.recorded is not None:
-            delivered = await parts.delivery.deliver(parts.reconciler.plan)
+            delivered = await parts.reconciler.deliver(parts.delivery)
             result = msgspec.structs.replace(result, delivery=after(delivered))
         if parts.reporter is not None:
             await parts.reporter.reconciled(parts.project, result)

@@ -109,7 +109,7 @@ class Delivery:
         ``plan_now``: the plan as of now, asked again after each batch. A ledger that cannot be written ends
         the call as trouble; one that cannot be read raises LedgerError, and nothing was sent.
         """
-        view = await self._ledger.load()
+        view = await self._forget(await self._ledger.load())
         pushed: list[PushResult] = []
         rejected: list[PushResult] = []
         tries: Counter[AppKey] = Counter()
@@ -134,6 +134,12 @@ class Delivery:
             stopped=waits and self._pause.stopped,
             next_try=self._pause.until if waits else None,
         )
+
+    async def _forget(self, view: LedgerView) -> LedgerView:
+        """Drop the entries that say nothing any more."""
+        now = self._now()
+        old = [key for key, entry in view.entries.items() if protocol.is_expired(entry, now)]
+        return await self._ledger.write(dict.fromkeys(old)) if old else view
 
     def _batch(self, pushes: list[Push]) -> list[Push]:
         """The pushes of one shard. Those that failed least come first, so that none keeps others waiting."""

@@ -7,7 +7,6 @@ told again rather than lost.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
 
 import msgspec
 
@@ -17,9 +16,6 @@ from reconciler.policy.entry import EMPTY, Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import in_doubt, told
 from reconciler.project import Status
 from reconciler.state.ledger import bounded
-
-REMEMBERED = timedelta(days=90)
-"""How far back what left the record is looked for when the ledger is new: as long as entries are kept."""
 
 
 def facts_of(

@@ -4,6 +4,7 @@ A leadership lasts from getting the Lease to losing it. Its Instance, drawn anew
 and in the ledger before the first, so that a second writer shows itself by an Instance that is not listed.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 import msgspec
@@ -17,6 +18,7 @@ from reconciler.operator.decide import Decision, happened
 from reconciler.operator.gaps import Gaps
 from reconciler.operator.identity import Whose, identify
 from reconciler.policy.entry import LedgerFacts, LedgerView
+from reconciler.policy.protocol import REMEMBERED
 from reconciler.project import Project
 from reconciler.state.ledger import Ledger
 from reconciler.state.store import Message, Recorded, Store, Track
@@ -48,6 +50,8 @@ class Leadership:
         self._email_id = email_id
         self._draw = draw
         self._prepared: tuple[object, ...] = ()
+        self.entries_lock = asyncio.Lock()
+        """Held by whoever writes the ledger's entries: delivery, or, now and then, ``prepare``."""
 
     def tells(self, policy: PolicyInEffect) -> bool:
         """Whether anything is pushed at all."""
@@ -71,22 +75,30 @@ class Leadership:
         """
         this = (store, whose, project.annotations.get(TAKE_OVER, ""))
         if self._prepared != this or view.suspect:
-            wanted = self.facts(project, whose, tip, view)
-            entries = dict(facts.other_endpoint(view, self.endpoint))
-            if view.suspect and not entries:
-                since = self._clock.now() - facts.REMEMBERED
-                present = tip.snapshot.apps if tip is not None else {}
-                departed = await store.track(whose.cluster_uuid).departed(since)
-                gone = [app for app in departed if app.key not in present]
-                entries.update(facts.doubts(view, gone, self._draw, self._email_id))
-            if entries:  # before the facts: a new endpoint must not find the old one's entries
-                view = await self.ledger.write(entries)
-            if wanted != view.facts:
-                view = await self.ledger.write({}, wanted)
-            if view.suspect:
-                view = await self.ledger.settle_suspicion()
+            async with self.entries_lock:
+                view = await self._prepare(project, whose, store, tip)
             self._prepared = this
         _check_writer(project, tip, view.facts)
+        return view
+
+    async def _prepare(
+        self, project: Project, whose: Whose, store: Store, tip: Recorded | None
+    ) -> LedgerView:
+        view = await self.ledger.load()
+        wanted = self.facts(project, whose, tip, view)
+        entries = dict(facts.other_endpoint(view, self.endpoint))
+        if view.suspect and not entries:
+            since = self._clock.now() - REMEMBERED
+            present = tip.snapshot.apps if tip is not None else {}
+            departed = await store.track(whose.cluster_uuid).departed(since)
+            gone = [app for app in departed if app.key not in present]
+            entries.update(facts.doubts(view, gone, self._draw, self._email_id))
+        if entries:  # before the facts: a new endpoint must not find the old one's entries
+            view = await self.ledger.write(entries)
+        if wanted != view.facts:
+            view = await self.ledger.write({}, wanted)
+        if view.suspect:
+            view = await self.ledger.settle_suspicion()
         return view
 
     def facts(self, project: Project, whose: Whose, tip: Recorded | None, view: LedgerView) -> LedgerFacts:

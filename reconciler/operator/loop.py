@@ -157,7 +157,7 @@ class Loop:
                 await _either(self._to_tell, wait)
             self._to_tell.clear()
             try:
-                delivered = await delivery.deliver(self._reconciler.plan)
+                delivered = await self._reconciler.deliver(delivery)
             except LedgerError as error:
                 _LOG.warning("nothing is pushed: %s", error)
                 wait = BACKOFF_FIRST * random.uniform(4, 8)  # noqa: S311 - jitter

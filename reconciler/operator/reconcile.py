@@ -13,6 +13,7 @@ import msgspec
 
 from reconciler.changes.change import Changeset
 from reconciler.changes.message import message
+from reconciler.delivery import deliver
 from reconciler.errors import LostRaceError, ReconcilerError, SpecError
 from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.objects import Look
@@ -152,6 +153,11 @@ class Reconciler:
     def plan(self, view: LedgerView) -> Plan:
         """What is still to be told, as of the newest reconcile; nothing before the first."""
         return Plan((), {}) if self._basis is None else self._plan_on(self._basis, view)
+
+    async def deliver(self, delivery: deliver.Delivery) -> deliver.Delivered:
+        """Tell what is to be told, as of now; LedgerError when the ledger cannot be read."""
+        async with self._leadership.entries_lock:
+            return await delivery.deliver(self.plan)
 
     def rest(self) -> None:
         """There is no project to serve: nothing more is told until there is one."""

@@ -16,13 +16,16 @@ Everything here is a pure function of an ``Entry``. The rules, and what breaks w
 The tests explore these functions exhaustively (``tests/unit/policy/test_protocol_explored.py``).
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import msgspec
 
 from reconciler.model import App, digest_of, emitted, encode, tells_the_same
 from reconciler.policy.entry import Acked, Entry, Rejected, Sending
+
+REMEMBERED = timedelta(days=90)
+"""How long an acknowledged uninstall is remembered: its key, for an app that comes back."""
 
 
 class Reason(StrEnum):
@@ -140,6 +143,14 @@ def in_doubt(entry: Entry, known: App | None, key: str, email_id: str) -> Entry:
     """
     app = told(entry) or known
     return entry if app is None else mark(entry, app, key, body_of(app, email_id))
+
+
+def is_expired(entry: Entry, now: datetime) -> bool:
+    """Whether an entry says nothing any more: its uninstall was acknowledged ``REMEMBERED`` ago."""
+    acked = entry.acked
+    if acked is None or acked.app is not None or now - acked.at < REMEMBERED:
+        return False
+    return entry.sending is None and entry.rejected is None
 
 
 def body_of(app: App, email_id: str) -> str:

@@ -6,7 +6,6 @@ lease writes; a write is fenced all the same, by compare-and-swap.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import msgspec
@@ -17,9 +16,6 @@ from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 INSTANCES_KEPT: Final = 50
 """Instances that the ledger remembers. Only the tip of a track is judged by its Instance, so ours looks like
 a stranger's only after 50 starts of leadership without one commit."""
-
-UNINSTALLED_KEPT: Final = timedelta(days=90)
-"""How long an acknowledged uninstall is remembered, for a receiver that asks what became of an app."""
 
 
 class Ledger(Protocol):
@@ -63,18 +59,6 @@ class Ledger(Protocol):
     async def close(self) -> None:
         """Let go of what is held."""
         ...
-
-
-def expired(entries: Mapping[AppKey, Entry], now: datetime) -> tuple[AppKey, ...]:
-    """The entries that say nothing any more: uninstalls that were acknowledged 90 days ago."""
-    return tuple(key for key, entry in entries.items() if _is_expired(entry, now))
-
-
-def _is_expired(entry: Entry, now: datetime) -> bool:
-    acked = entry.acked
-    if acked is None or acked.app is not None or now - acked.at < UNINSTALLED_KEPT:
-        return False
-    return entry.sending is None and entry.rejected is None
 
 
 def bounded(facts: LedgerFacts) -> LedgerFacts:

@@ -384,3 +384,16 @@ async def test_a_ledger_that_cannot_be_read_sends_nothing(world: World, receiver
     with pytest.raises(LedgerError):
         await world.deliver()
     assert receiver.requests == []
+
+
+async def test_an_uninstall_is_forgotten_90_days_after_it_was_acknowledged(world: World) -> None:
+    world.cluster_has(A)
+    await world.deliver()
+    world.cluster_has()
+    await world.deliver()
+    world.now += timedelta(days=89)
+    await world.deliver()
+    assert A.key in (await world.ledger.load()).entries
+    world.now += timedelta(days=1)
+    await world.deliver()
+    assert (await world.ledger.load()).entries == {}

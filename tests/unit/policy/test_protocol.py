@@ -201,3 +201,24 @@ def test_telling_what_is_wanted_until_it_is_acknowledged_ends_after_two_pushes(
             known = protocol.mark(known, verdict, f"3{number}", protocol.body_of(verdict, ""))
         known = protocol.acknowledge(known, NOW)
     raise AssertionError("it goes on and on")
+
+
+LONG_GONE = Acked("k", "A-1", NOW - timedelta(days=90))
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_expired"),
+    [
+        (Entry(acked=LONG_GONE), True),
+        (Entry(acked=Acked("k", "A-1", NOW - timedelta(days=89, hours=23))), False),
+        (Entry(acked=Acked("k", "A-1", NOW - timedelta(days=365), A)), False),
+        (Entry(acked=LONG_GONE, sending=sending(A)), False),
+        (Entry(acked=LONG_GONE, rejected=Rejected("d", 400, NOW)), False),
+        (Entry(sending=sending(A)), False),
+        (Entry(last_key="k"), False),
+    ],
+)
+def test_an_acknowledged_uninstall_expires_after_90_days_when_nothing_else_is_known(
+    kept: Entry, is_expired: bool
+) -> None:
+    assert protocol.is_expired(kept, NOW) is is_expired

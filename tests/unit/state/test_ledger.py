@@ -1,15 +1,15 @@
 """What every ledger promises: the file, and ConfigMaps (on a stand-in; tests/cluster has the server)."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from reconciler.errors import LedgerError
 from reconciler.model import AppKey
-from reconciler.policy.entry import Acked, Entry, LedgerFacts, Rejected, Sending
-from reconciler.state.ledger import INSTANCES_KEPT, Ledger, expired
+from reconciler.policy.entry import Acked, Entry, LedgerFacts, Sending
+from reconciler.state.ledger import INSTANCES_KEPT, Ledger
 from reconciler.state.ledger_configmap import ConfigMapLedger
 from reconciler.state.ledger_file import FileLedger
 from tests.builders import make_app
@@ -93,24 +93,3 @@ async def test_only_the_newest_instances_are_kept(open_ledger: Open) -> None:
     instances = tuple(f"i{number}" for number in range(INSTANCES_KEPT + 3))
     view = await open_ledger().write({}, LedgerFacts(instances=instances))
     assert view.facts.instances == instances[3:]
-
-
-GONE = Acked("k", "A-1", NOW - timedelta(days=90))
-
-
-@pytest.mark.parametrize(
-    ("entry", "is_expired"),
-    [
-        (Entry(acked=GONE), True),
-        (Entry(acked=Acked("k", "A-1", NOW - timedelta(days=89, hours=23))), False),
-        (Entry(acked=Acked("k", "A-1", NOW - timedelta(days=365), make_app())), False),
-        (Entry(acked=GONE, sending=SENDING.sending), False),
-        (Entry(acked=GONE, rejected=Rejected("d", 400, NOW)), False),
-        (SENDING, False),
-        (Entry(last_key="k"), False),
-    ],
-)
-def test_an_acknowledged_uninstall_expires_after_90_days_when_nothing_else_is_known(
-    entry: Entry, is_expired: bool
-) -> None:
-    assert expired({ONE: entry}, NOW) == ((ONE,) if is_expired else ())
