@@ -5,10 +5,12 @@ where the Hossted API is, who we are to it, and where this machine keeps its fil
 """
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from uuid import uuid4
 
 from reconciler.errors import SettingsError
 
@@ -37,13 +39,15 @@ class Settings:
     """``api`` is None when no URL is set: then everything but pushing works.
 
     ``namespace``: the operator's own, for its Lease, its ledger and the default store.
-    ``cache``: where clones of git stores are kept; they can be made again at any time.
+    ``identity``: unique to this process among those that may run at once: the pod's name, which no second
+    pod has while it runs; elsewhere the host's, with something random. ``cache``: where clones of git stores are kept; they can be made again at any time.
     """
 
     api: ApiSettings | None
     namespace: str
     cache: Path
     email_id: str = ""
+    identity: str = ""
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -55,6 +59,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         namespace=env.get("POD_NAMESPACE", "").strip() or DEFAULT_NAMESPACE,
         cache=_cache(env),
         email_id=email,
+        identity=_identity(env),
     )
 
 
@@ -81,6 +86,11 @@ def _api(env: Mapping[str, str], email: str) -> ApiSettings | None:
     if scheme not in AUTH_SCHEMES:
         raise SettingsError(f"HOSSTED_AUTH_SCHEME is {scheme!r}: it must be one of {', '.join(AUTH_SCHEMES)}")
     return ApiSettings(url=url, token=token, scheme=scheme, email_id=email)
+
+
+def _identity(env: Mapping[str, str]) -> str:
+    host = socket.gethostname()
+    return host if "KUBERNETES_SERVICE_HOST" in env else f"{host}-{uuid4().hex[:8]}"
 
 
 def _cache(env: Mapping[str, str]) -> Path:

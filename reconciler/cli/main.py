@@ -87,7 +87,7 @@ def _store(command: argparse.ArgumentParser) -> None:
 
 def _run(command: argparse.ArgumentParser) -> None:
     _cluster(command)
-    command.add_argument("--identity", metavar="NAME", help="holder of the Lease (default: the host's name)")
+    command.add_argument("--identity", metavar="NAME", help="holder of the Lease (default: the pod's name)")
 
 
 def _once(command: argparse.ArgumentParser) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -99,7 +98,7 @@ async def _parts(arguments: argparse.Namespace) -> AsyncIterator[_Parts]:
             stack.push_async_callback(delivery[0].close)
         reporter = None
         if client is not None and project.uid:
-            events = Events(client, socket.gethostname())
+            events = Events(client, settings.identity)
             reporter = Reporter(Projects(client), events, clock, settings.email_id)
         yield _Parts(project, reconciler, delivery[1] if delivery is not None else None, reporter)
 
@@ -116,7 +115,7 @@ async def _leased(
     client: Client, settings: Settings, project: Project, clock: SystemClock, stack: AsyncExitStack
 ) -> tuple[Lease, Gaps]:
     """The Lease, held until the stack ends; losing it ends everything."""
-    lease = Lease(client, settings.namespace, f"once-{socket.gethostname()}")
+    lease = Lease(client, settings.namespace, settings.identity)
     try:
         async with asyncio.timeout(LEASE_WAIT):
             acquired = await lease.acquire()

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import logging
 import signal
-import socket
 import sys
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -40,7 +39,7 @@ async def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=LOG_FORMAT)
     settings = settings_module.load()
     client = Client.connect(arguments.context, kubeconfig=arguments.kubeconfig)
-    operator = _Operator(settings, client, arguments.identity or socket.gethostname())
+    operator = _Operator(settings, client, arguments.identity or settings.identity)
     work = asyncio.create_task(operator.serve())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

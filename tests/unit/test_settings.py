@@ -40,5 +40,11 @@ def test_a_wrong_variable_is_named_in_one_line(env: dict[str, str], message: str
     assert "line" not in str(caught.value)
 
 
+def test_a_pod_is_known_by_its_name_and_anything_else_by_a_name_of_its_own() -> None:
+    pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
+    assert load(pod).identity == load(pod).identity
+    assert load({}).identity != load({}).identity
+
+
 def test_the_token_is_never_shown() -> None:
     assert "canary-token" not in repr(load(API))
