@@ -38,9 +38,10 @@ class ApiSettings:
 class Settings:
     """``api`` is None when no URL is set: then everything but pushing works.
 
-    ``namespace``: the operator's own, for its Lease, its ledger and the default store.
-    ``identity``: unique to this process among those that may run at once: the pod's name, which no second
-    pod has while it runs; elsewhere the host's, with something random. ``cache``: where clones of git stores are kept; they can be made again at any time.
+    ``namespace``: the operator's own, for its Lease, its ledger and the default store. ``cache``: where
+    clones of git stores are kept; they can be made again at any time. ``identity``: unique to this process
+    among those that may run at once: the pod's name, which no second pod has while it runs; elsewhere the
+    host's, with something random.
     """
 
     api: ApiSettings | None
