@@ -139,6 +139,7 @@ def handler_for(receiver: Receiver, token: str, show: bool) -> type[BaseHTTPRequ
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         timeout = 60
+        wbufsize = -1  # an answer leaves whole: sent in parts, the last waits 40 ms for an acknowledgement
 
         def do_GET(self) -> None:
             """All apps as they are known, for people."""
