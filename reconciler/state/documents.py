@@ -5,16 +5,48 @@ what they say. A string that any reader of YAML 1.1 or 1.2 could take for someth
 one with line breaks is double-quoted on one line.
 """
 
+import io
+import re
 from typing import TypeVar
 
 import msgspec
+from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import SafeRepresenter
 
 from reconciler.errors import FormatError
 from reconciler.model import FORMAT, App, Cluster
-from reconciler.state import block_yaml
 
 _Document = TypeVar("_Document", App, Cluster)
+
+_WIDTH = 2**31 - 1  # libyaml's greatest: no line is ever folded
+
+# YAML 1.1 (which many tools still read) takes these for booleans, nulls and base-60 numbers; the 1.2 rules
+# that the dumper follows would leave them bare.
+_YAML_1_1 = re.compile(
+    r"(?:y|n|yes|no|on|off)|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?", re.IGNORECASE
+)
+
+_BREAK = re.compile(r"[\n\x85\u2028\u2029]")  # YAML 1.1 breaks lines at all of these
+
+
+class _Representer(SafeRepresenter):
+    """Strings with a style of our choice; every sequence and mapping in full (no anchors)."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+    def represent_text(self, data: str) -> ScalarNode:
+        style = None
+        if _BREAK.search(data):
+            style = '"'
+        elif _YAML_1_1.fullmatch(data):
+            style = "'"
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Representer.add_representer(str, _Representer.represent_text)
 
 
 def dump_app(app: App) -> bytes:
@@ -29,7 +61,7 @@ def dump_cluster(cluster: Cluster) -> bytes:
 
 def load_app(data: bytes, where: str) -> App:
     """The inverse of ``dump_app``; ``where`` names the file in the FormatError for what is not an app."""
-    return _read_back(data) or _convert(_load(data, where), App, where)
+    return _convert(_load(data, where), App, where)
 
 
 def load_cluster(data: bytes, where: str) -> Cluster:
@@ -57,22 +89,26 @@ def refuse_newer(found: object, where: str) -> None:
         )
 
 
+def _yaml() -> YAML:
+    """A fresh one each time: the C emitter and parser keep state, also after an error."""
+    yaml = YAML(typ="safe", pure=False)
+    yaml.Representer = _Representer
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]  # annotated as None
+    yaml.allow_unicode = True
+    yaml.width = _WIDTH
+    return yaml
+
+
 def _dump(value: App | Cluster) -> bytes:
-    return block_yaml.dump(msgspec.to_builtins(value))
-
-
-def _read_back(data: bytes) -> App | None:
-    """The app whose text this is, to the byte; None for what somebody else wrote, well or not."""
-    try:
-        app = msgspec.convert(block_yaml.load(data), App, strict=True)
-    except (ValueError, RecursionError):
-        return None
-    return app if _dump(app) == data else None
+    stream = io.BytesIO()
+    _yaml().dump(msgspec.to_builtins(value), stream)
+    return stream.getvalue()
 
 
 def _load(data: bytes, where: str) -> object:
     try:
-        loaded: object = block_yaml.ruamel().load(data)
+        loaded: object = _yaml().load(data)
     # The constructors of YAML's own types raise ValueError (a date of month 13), and a text that is
     # nested too deeply ends in RecursionError: all of them mean that the text is not ours.
     except (YAMLError, ValueError, RecursionError) as error:
