@@ -22,7 +22,7 @@ from reconciler.errors import ReleaseError
 from reconciler.inventory.app_uuid import AppUuid, app_uuid, fault
 from reconciler.inventory.blocks import Blocks, Objects, last_known, seen
 from reconciler.inventory.gaps import Gaps, told
-from reconciler.inventory.helm import HelmRevision, by_key, history, newest, revision_number
+from reconciler.inventory.helm import HelmRevision, by_key, history, is_release_name, newest, revision_number
 from reconciler.inventory.objects import (
     Claim,
     Ingress,
@@ -314,6 +314,8 @@ class _Allowed(dict[str, bool]):
 def _readable(key: AppKey, stored: StoredRelease) -> tuple[int, ReleasePayload]:
     """A revision's number and body; ReleaseError, with a message that goes behind the object's name."""
     number, payload = revision_number(stored), stored.payload
+    if not is_release_name(key.name):
+        raise ReleaseError(f"has the label name={key.name!r}, which is no name that Helm gives to a release")
     if number is None:
         raise ReleaseError(f"has the label version={stored.version!r}, which is no revision number")
     if payload is None:

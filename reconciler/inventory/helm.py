@@ -71,6 +71,8 @@ class _Release(msgspec.Struct):
 _DECODER = msgspec.json.Decoder(_Release)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _ROLLBACK = re.compile(r"Rollback to ([1-9][0-9]{0,9})")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+_LONGEST_NAME = 53  # Helm's chartutil.ValidateReleaseName
 _NUMBER = re.compile(r"[1-9][0-9]{0,9}")
 
 
@@ -178,6 +180,11 @@ class HelmRevision(NamedTuple):
 
     revision: int
     status: str
+
+
+def is_release_name(name: str) -> bool:
+    """Whether Helm would give a release this name: a DNS subdomain of at most 53 characters."""
+    return len(name) <= _LONGEST_NAME and _NAME.fullmatch(name) is not None
 
 
 def revision_number(stored: StoredRelease) -> int | None:

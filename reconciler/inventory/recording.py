@@ -14,6 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from reconciler.errors import UsageError
+from reconciler.inventory.app_uuid import fault
 from reconciler.inventory.objects import (
     Claim,
     Gap,
@@ -49,11 +50,14 @@ class _Format(msgspec.Struct):
 
 
 def write_recording(look: Look, directory: Path) -> None:
-    """Write a look as a recording, over one that is there; UsageError when it cannot be written."""
+    """Write a look as a recording, over one that is there; UsageError when it cannot be written.
+
+    A Secret ``uuid`` whose value is no UUID is written without it: it may be somebody's password.
+    """
     files = {
         "namespaces": look.namespaces,
         "releases": look.releases,
-        "uuid_secrets": look.uuid_secrets,
+        "uuid_secrets": tuple(map(_harmless, look.uuid_secrets)),
         "pods": look.pods,
         "services": look.services,
         "claims": look.claims,
@@ -70,6 +74,11 @@ def write_recording(look: Look, directory: Path) -> None:
         (directory / _HEAD).write_bytes(_readable(head))
     except OSError as error:
         raise UsageError(f"the recording {directory} cannot be written: {error.strerror}") from error
+
+
+def is_recording(directory: Path) -> bool:
+    """Whether something was recorded there, be it an older recording that cannot be read any more."""
+    return (directory / _HEAD).is_file()
 
 
 def read_recording(directory: Path) -> Look:
@@ -104,6 +113,11 @@ class RecordedSource:
     async def look(self, policy: PolicyInEffect) -> Look:
         """The recorded look without what the policy denies; UsageError as ``read_recording``."""
         return _without_denied(await asyncio.to_thread(read_recording, self._directory), policy)
+
+
+def _harmless(secret: UuidSecret) -> UuidSecret:
+    problem = fault(secret)
+    return UuidSecret(secret.namespace, problem=problem) if problem else secret
 
 
 def _without_denied(look: Look, policy: PolicyInEffect) -> Look:

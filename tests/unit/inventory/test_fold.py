@@ -265,6 +265,14 @@ def test_an_unreadable_release_that_is_new_is_absent_named_and_not_gone(
     assert found.unattributed == FULL.unattributed
 
 
+@pytest.mark.parametrize("name", ["../escape", "Upper", "a_b", "-a", "a.", "a" * 54, "line\nbreak"])
+def test_a_release_with_a_name_that_helm_would_not_give_is_named_and_costs_nothing_else(name: str) -> None:
+    found = folded(look(*a_cluster(), release(name)))
+    assert found.apps == FULL.apps
+    assert found.unreadable == {AppKey("shop", name)}
+    assert "which is no name that Helm gives" in str(found.problems[0])
+
+
 def test_an_older_revision_that_cannot_be_read_is_nobodys_concern() -> None:
     older = release(version="one", problem="is not gzip", created=NOW - timedelta(minutes=1))
     found = folded(look(*a_cluster(), older))
