@@ -10,6 +10,9 @@ from reconciler.model import App
 LONGEST_SUBJECT = 100
 """Columns; a sentence is longer only where a name leaves it no choice."""
 
+UNSEEN = "came and went unseen"
+"""Of revisions between two looks. Two snapshots do not tell of them, only a commit's body does."""
+
 _FAILED = "failed"
 _STUCK = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
 
@@ -195,7 +198,7 @@ def lines(change: AppChange) -> list[str]:
 def unseen(change: AppChange) -> str:
     """The revisions that came and went between two looks."""
     revisions = [f"{r.revision} ({clean(r.status)})" for r in change.unseen]
-    return f"revision{'s' if len(revisions) > 1 else ''} {listed(revisions)} came and went unseen"
+    return f"revision{'s' if len(revisions) > 1 else ''} {listed(revisions)} {UNSEEN}"
 
 
 def _line(detail: Detail) -> str:

@@ -102,7 +102,7 @@ def _once(command: argparse.ArgumentParser) -> None:
 
 def _snapshot(command: argparse.ArgumentParser) -> None:
     _store(command)
-    _output(command, "json", "yaml")
+    _output(command, "json", "yaml", "text")
     command.add_argument("--from", dest="recording", type=Path, metavar="DIR", help="read a recorded cluster")
     command.add_argument("--project", type=Path, metavar="FILE", help="the project, instead of the cluster's")
     command.add_argument(

@@ -1,8 +1,12 @@
 """What the commands print of a reconcile: for people on a terminal, or as JSON for programs."""
 
 import sys
+from collections.abc import Iterable, Sequence
 
 import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from reconciler.changes.render_json import changeset_as_json
 from reconciler.changes.render_text import render_text
@@ -30,7 +34,7 @@ def preview(seen: Preview, form: str | None) -> None:
     print(f"cluster {seen.cluster_uuid}")
     if seen.changes:
         print(f"\nwould record in {seen.location}:\n\n{seen.subject}\n")
-        print(render_text(seen.changes, colour=sys.stdout.isatty()).rstrip())
+        print(render_text(seen.changes, colour=is_terminal()).rstrip())
     else:
         print(f"\nwould record nothing in {seen.location}: nothing has changed")
     if not seen.endpoint:
@@ -78,7 +82,7 @@ def outcome(result: Result, delivered: Delivered | None, form: str | None) -> No
     if result.changes is not None and result.recorded is not None:
         revision = result.recorded.revision
         print(f"recorded {revision.id[:12]}: {revision.message.subject}")
-        print(render_text(result.changes, colour=sys.stdout.isatty()).rstrip())
+        print(render_text(result.changes, colour=is_terminal()).rstrip())
     elif result.failure is None:
         print("stopped, as the project says" if result.stopped else "nothing has changed")
     if delivered is not None:
@@ -94,6 +98,34 @@ def outcome(result: Result, delivered: Delivered | None, form: str | None) -> No
     for condition in conditions(result):
         if condition.status == "False" and condition.type in ("Collected", "Recorded") and not result.stopped:
             print(f"{condition.type} {condition.reason}: {condition.message}", file=sys.stderr)
+
+
+def note(text: str) -> None:
+    """Something that a person should know of what is printed, beside it."""
+    print(f"note: {text}", file=sys.stderr)
+
+
+def is_terminal() -> bool:
+    """Whether a person reads what is printed: then there may be colour, and tables."""
+    return sys.stdout.isatty()
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Rows of cells: a table on a terminal, else a line each with two spaces between the cells.
+
+    The last column takes what is left of the terminal's width; whatever comes from a cluster is plain.
+    """
+    if not is_terminal():
+        for row in rows:
+            print("  ".join(row))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in head[:-1]:
+        table.add_column(name, no_wrap=True)
+    table.add_column(head[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    Console().print(table)
 
 
 def print_json(value: object) -> None:

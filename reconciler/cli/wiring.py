@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from ruamel.yaml import YAML
@@ -12,7 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from reconciler.delivery.api import Api, endpoint_of
 from reconciler.delivery.deliver import Delivery
-from reconciler.errors import SpecError, UsageError
+from reconciler.errors import NotFoundError, SpecError, UsageError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
 from reconciler.kube.projects import Projects
@@ -65,7 +65,7 @@ def ledger_of(settings: Settings, spec: Spec, client: Client | None) -> Ledger:
         return ConfigMapLedger(ConfigMaps(client), settings.namespace)
     if not isinstance(spec.state, GitState):
         raise SpecError("spec.state: without a cluster the state must be in git: set spec.state.git.url")
-    path = Path(urlsplit(spec.state.url).path)
+    path = Path(unquote(urlsplit(spec.state.url).path))
     return FileLedger(path.with_name(f"{path.name}.ledger.json"))
 
 
@@ -110,10 +110,19 @@ def delivery_of(
 
 async def served_project(client: Client) -> Project:
     """The project that is served in a cluster; UsageError when there is none."""
-    found = [parse_project(raw) for raw in await Projects(client).list_projects()]
-    if not found:
+    found = await find_project(client)
+    if found is None:
         raise UsageError("the cluster has no Hosstedproject: apply one, or name a file with --project")
-    return oldest(found)
+    return found
+
+
+async def find_project(client: Client) -> Project | None:
+    """As ``served_project``; None when there is none, be it that the cluster does not know the kind."""
+    try:
+        found = [parse_project(raw) for raw in await Projects(client).list_projects()]
+    except NotFoundError:
+        return None
+    return oldest(found) if found else None
 
 
 def project_from(path: Path) -> Project:
