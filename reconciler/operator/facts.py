@@ -1,9 +1,9 @@
 """What the ledger must know before the first commit and the first push of a leadership. Pure.
 
 It names our Instance before a commit carries it, knows which cluster and which endpoint it is about, and
-holds the app UUIDs that were adopted. A ledger that was just made, or restored from a backup, may know
-less than the API was told: what it says, and what left the record lately, is put in doubt, so that it is
-told again rather than lost.
+holds the app UUIDs that were adopted. A ledger that was just made, or restored from a backup, or is not
+the only one because another writer was accepted, may know less than the API was told: what it says, what
+is recorded, and what left the record lately, is put in doubt, so that it is told again rather than lost.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from reconciler.inventory.app_uuid import derived
-from reconciler.model import App, AppKey, Snapshot
+from reconciler.model import App, AppKey
 from reconciler.policy.entry import EMPTY, Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import in_doubt, told
 from reconciler.project import Status
@@ -48,42 +48,42 @@ def facts_of(
     return bounded(wanted)
 
 
-def adoptions(status: Status, snapshot: Snapshot | None, cluster_uuid: str) -> dict[AppKey, str]:
+def adoptions(status: Status, recorded: Iterable[App], cluster_uuid: str) -> dict[AppKey, str]:
     """App UUIDs that are older than ours and must go on.
 
     An upstream operator's status (a cluster UUID without a kube-system UID) tells those that it drew at
-    random. The record tells those that were adopted before the ledger was lost: neither derived nor from
-    a Secret. The record comes first, since it is what the API was told.
+    random. What is ``recorded``, or was lately, tells those that were adopted before the ledger was lost:
+    neither derived nor from a Secret. That counts first, since it is what the API was told.
     """
     found: dict[AppKey, str] = {}
     if status.clusterUUID and not status.kubeSystemUID:
         found.update(status.app_uuids())
-    for key, app in (snapshot.apps if snapshot is not None else {}).items():
-        if not app.app_api_info.hossted_helm and app.app_uuid != derived(cluster_uuid, key):
-            found[key] = app.app_uuid
+    for app in recorded:
+        if not app.app_api_info.hossted_helm and app.app_uuid != derived(cluster_uuid, app.key):
+            found[app.key] = app.app_uuid
     return found
 
 
 def doubts(
-    view: LedgerView, departed: Iterable[App], draw: Callable[[str], str], email_id: str
+    view: LedgerView, recorded: Mapping[AppKey, App], draw: Callable[[str], str], email_id: str
 ) -> dict[AppKey, Entry]:
-    """Entries for a ledger that may be older than what was told: each will be told again.
+    """Entries for a ledger that may know less than was told: each will be told again.
 
-    ``departed``: apps that left the record lately, as it last had them; ``draw``: a new key, greater than
-    the one given. What the ledger says has ended, and is not recorded again, stays ended.
+    ``recorded``: the apps of the record, and those that left it lately as it last had them; ``draw``: a
+    new key, greater than the one given. Those that the ledger knows nothing of, or only the end, are
+    among them: since then they may have come, been told, and gone again.
     """
-    doubted = {key: entry for key, entry in view.entries.items() if told(entry) is not None}
-    for app in departed:
-        if app.key not in view.entries:
-            doubted[app.key] = EMPTY
-    last = {app.key: app for app in departed}
+    doubted = {key: view.entries.get(key, EMPTY) for key in sorted(view.entries.keys() | recorded.keys())}
     return {
-        key: in_doubt(entry, last.get(key), draw(entry.last_key), email_id) for key, entry in doubted.items()
+        key: in_doubt(entry, recorded.get(key), draw(entry.last_key), email_id)
+        for key, entry in doubted.items()
+        if told(entry) is not None or key in recorded
     }
 
 
-def other_endpoint(view: LedgerView, endpoint: str) -> dict[AppKey, Entry | None]:
-    """What to write when the API is another one than the ledger is about: it starts empty."""
+def other_endpoint(view: LedgerView, endpoint: str) -> dict[AppKey, Entry | None] | None:
+    """What to write when the API is another one than the ledger is about, so that it starts empty; None
+    when it is the same."""
     if not endpoint or not view.facts.endpoint or view.facts.endpoint == endpoint:
-        return {}
+        return None
     return dict.fromkeys(view.entries)

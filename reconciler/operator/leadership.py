@@ -11,13 +11,13 @@ import msgspec
 
 from reconciler.changes.message import message
 from reconciler.errors import SecondWriterError
-from reconciler.model import AppKey, PolicyInEffect
+from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator import facts
 from reconciler.operator.clock import Clock
 from reconciler.operator.decide import Decision, happened
 from reconciler.operator.gaps import Gaps
 from reconciler.operator.identity import Whose, identify
-from reconciler.policy.entry import LedgerFacts, LedgerView
+from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import REMEMBERED
 from reconciler.project import Project
 from reconciler.state.ledger import Ledger
@@ -85,14 +85,16 @@ class Leadership:
         self, project: Project, whose: Whose, store: Store, tip: Recorded | None
     ) -> LedgerView:
         view = await self.ledger.load()
-        wanted = self.facts(project, whose, tip, view)
-        entries = dict(facts.other_endpoint(view, self.endpoint))
-        if view.suspect and not entries:
+        recorded = dict(tip.snapshot.apps) if tip is not None else {}
+        doubtful = view.suspect or _accepted(project, tip, view.facts) != ""
+        if doubtful:
             since = self._clock.now() - REMEMBERED
-            present = tip.snapshot.apps if tip is not None else {}
             departed = await store.track(whose.cluster_uuid).departed(since)
-            gone = [app for app in departed if app.key not in present]
-            entries.update(facts.doubts(view, gone, self._draw, self._email_id))
+            recorded = {app.key: app for app in departed} | recorded
+        wanted = self.facts(project, whose, tip, view, recorded)
+        entries: Mapping[AppKey, Entry | None] | None = facts.other_endpoint(view, self.endpoint)
+        if entries is None and doubtful:
+            entries = facts.doubts(view, recorded, self._draw, self._email_id)
         if entries:  # before the facts: a new endpoint must not find the old one's entries
             view = await self.ledger.write(entries)
         if wanted != view.facts:
@@ -101,20 +103,27 @@ class Leadership:
             view = await self.ledger.settle_suspicion()
         return view
 
-    def facts(self, project: Project, whose: Whose, tip: Recorded | None, view: LedgerView) -> LedgerFacts:
-        """What the ledger should know besides the apps."""
-        accepted = [project.annotations.get(TAKE_OVER, "")]
+    def facts(
+        self,
+        project: Project,
+        whose: Whose,
+        tip: Recorded | None,
+        view: LedgerView,
+        recorded: Mapping[AppKey, App],
+    ) -> LedgerFacts:
+        """What the ledger should know besides the apps. ``recorded``: the tip's apps, and others that left
+        the record lately."""
+        accepted = _accepted(project, tip, view.facts)
         if view.suspect and tip is not None:  # nobody knows any more which Instances were ours
-            accepted.append(tip.revision.message.trailer("Instance"))
-        snapshot = tip.snapshot if tip is not None else None
+            accepted = tip.revision.message.trailer("Instance")
         return facts.facts_of(
             view,
             cluster_uuid=whose.cluster_uuid,
             kube_system_uid=whose.kube_system_uid,
             instance=self._instance,
             endpoint=self.endpoint,
-            adopted=facts.adoptions(project.status, snapshot, whose.cluster_uuid),
-            accepted=filter(None, accepted),
+            adopted=facts.adoptions(project.status, recorded.values(), whose.cluster_uuid),
+            accepted=(accepted,) if accepted else (),
             gaps=self.gaps.down,
         )
 
@@ -150,6 +159,13 @@ class Leadership:
         if view.facts.gaps:
             await self.ledger.write({}, msgspec.structs.replace(view.facts, gaps=()))
         return recorded
+
+
+def _accepted(project: Project, tip: Recorded | None, known: LedgerFacts) -> str:
+    """The Instance of the tip, if it is a stranger's that a person has accepted, else ""."""
+    instance = tip.revision.message.trailer("Instance") if tip is not None else ""
+    accepted = instance not in known.instances and instance == project.annotations.get(TAKE_OVER, "")
+    return instance if accepted else ""
 
 
 def _check_writer(project: Project, tip: Recorded | None, known: LedgerFacts) -> None:

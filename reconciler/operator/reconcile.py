@@ -136,7 +136,9 @@ class Reconciler:
         look = await self._source.look(policy)
         whose = await self._leadership.identify(project, look.kube_system_uid, view, store)
         tip = await store.track(whose.cluster_uuid).tip()
-        view = msgspec.structs.replace(view, facts=self._leadership.facts(project, whose, tip, view))
+        recorded = tip.snapshot.apps if tip is not None else {}
+        facts = self._leadership.facts(project, whose, tip, view, recorded)
+        view = msgspec.structs.replace(view, facts=facts)
         step = self._step(_Round(project, policy, look, store, whose), look, tip, view)
         changes = step.decision.changes
         subject, body = message(changes) if changes else ("", "")

@@ -2,13 +2,15 @@
 
 import itertools
 
+import pytest
+
 from reconciler.inventory.app_uuid import derived
 from reconciler.model import AppKey
 from reconciler.operator import facts
 from reconciler.policy.entry import Acked, Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import acknowledge, body_of, mark
 from reconciler.project import HelmStatus, Status
-from tests.builders import CLUSTER_UUID, make_app, make_snapshot
+from tests.builders import CLUSTER_UUID, make_app
 from tests.unit.operator.results import KEY, NOW
 
 UPSTREAM = Status(
@@ -45,46 +47,51 @@ class TestFacts:
 
 class TestAdoptions:
     def test_an_upstream_status_tells_the_app_uuids_that_it_drew(self) -> None:
-        assert facts.adoptions(UPSTREAM, None, "K-up") == {KEY: "A-up"}
+        assert facts.adoptions(UPSTREAM, (), "K-up") == {KEY: "A-up"}
 
     def test_two_hundred_and_one_of_them(self) -> None:
         many = tuple(HelmStatus(name=f"app-{n}", namespace="x", appUUID=f"A-{n}") for n in range(201))
-        assert len(facts.adoptions(Status(clusterUUID="K-up", helmStatus=many), None, "K-up")) == 201
+        assert len(facts.adoptions(Status(clusterUUID="K-up", helmStatus=many), (), "K-up")) == 201
 
     def test_our_own_status_tells_nothing_new(self) -> None:
         ours = Status(clusterUUID="K-1", kubeSystemUID="u", helmStatus=UPSTREAM.helmStatus)
-        assert facts.adoptions(ours, None, "K-1") == {}
+        assert facts.adoptions(ours, (), "K-1") == {}
 
     def test_the_record_tells_what_was_adopted_before_the_ledger_was_lost(self) -> None:
         plain = make_app(name="plain", app_uuid=derived(CLUSTER_UUID, AppKey("default", "plain")))
         secret = make_app(name="secret", app_uuid="A-secret", hossted_helm=True)
-        snapshot = make_snapshot(make_app(app_uuid="A-old"), plain, secret)
-        assert facts.adoptions(UPSTREAM, snapshot, CLUSTER_UUID) == {KEY: "A-old"}
+        recorded = (make_app(app_uuid="A-old"), plain, secret)
+        assert facts.adoptions(UPSTREAM, recorded, CLUSTER_UUID) == {KEY: "A-old"}
 
 
 class TestDoubts:
     ACKED = acknowledge(mark(Entry(), make_app(), "k1", body_of(make_app(), "")), NOW)
 
     def test_what_an_old_ledger_says_was_acknowledged_will_be_told_again_under_a_greater_key(self) -> None:
-        doubted = facts.doubts(LedgerView(LedgerFacts(), {KEY: self.ACKED}, suspect=True), (), draw, "")
+        doubted = facts.doubts(LedgerView(LedgerFacts(), {KEY: self.ACKED}, suspect=True), {}, draw, "")
         sending = doubted[KEY].sending
         assert sending is not None
         assert (sending.key, sending.app) == ("k1+", make_app())
 
-    def test_what_left_the_record_lately_and_has_no_entry_will_be_told_uninstalled(self) -> None:
-        doubted = facts.doubts(LedgerView(LedgerFacts(), {}, suspect=True), [make_app(revision=3)], draw, "")
+    @pytest.mark.parametrize(
+        "known", [{}, {KEY: Entry(acked=Acked("k2", "A", NOW), last_key="k2")}], ids=["nothing", "its end"]
+    )
+    def test_what_is_recorded_and_the_ledger_knows_nothing_of_or_only_the_end_will_be_told_again(
+        self, known: dict[AppKey, Entry]
+    ) -> None:
+        app = make_app(revision=3)
+        doubted = facts.doubts(LedgerView(LedgerFacts(), known, suspect=True), {KEY: app}, draw, "")
         sending = doubted[KEY].sending
         assert sending is not None
-        assert sending.app == make_app(revision=3)
+        assert sending.app == app
 
-    def test_what_the_ledger_says_has_ended_stays_ended(self) -> None:
-        ended = Entry(acked=Acked("k2", "A", NOW), last_key="k2")
-        view = LedgerView(LedgerFacts(), {KEY: ended}, suspect=True)
-        assert facts.doubts(view, [make_app()], draw, "") == {}
+    def test_what_ended_and_is_not_in_the_record_stays_ended(self) -> None:
+        view = LedgerView(LedgerFacts(), {KEY: Entry(acked=Acked("k2", "A", NOW))}, suspect=True)
+        assert facts.doubts(view, {}, draw, "") == {}
 
 
 def test_another_endpoint_starts_empty_and_the_same_one_or_none_does_not() -> None:
     for known, now in itertools.product(("", "https://a/", "https://b/"), repeat=2):
         view = LedgerView(LedgerFacts(endpoint=known), {KEY: TestDoubts.ACKED})
         moved = bool(known and now and known != now)
-        assert facts.other_endpoint(view, now) == ({KEY: None} if moved else {}), (known, now)
+        assert facts.other_endpoint(view, now) == ({KEY: None} if moved else None), (known, now)
