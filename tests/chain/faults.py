@@ -1,0 +1,189 @@
+"""Every effect of a process, counted, and made to fail or to be its last.
+
+An effect can fail before it happens; after it happened, its answer lost; and the process can die at either
+moment. Wrapped are the looks, the store, the ledger and the pushes: nothing else leaves a process.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import TypeVar
+
+from reconciler.changes.change import Changeset
+from reconciler.delivery.api import Answer, Api
+from reconciler.inventory.objects import Look
+from reconciler.kube.configmaps import ConfigMap
+from reconciler.model import App, AppKey, PolicyInEffect, Snapshot
+from reconciler.operator.reconcile import Source
+from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
+from reconciler.settings import ApiSettings
+from reconciler.state.configmap_access import ConfigMapAccess
+from reconciler.state.ledger import Ledger
+from reconciler.state.store import ClusterDirectory, Message, Recorded, Revision, Store, Track
+
+T = TypeVar("T")
+
+
+class Crash(BaseException):
+    """The process dies here: nothing of it handles this."""
+
+
+class When(Enum):
+    BEFORE = "before"
+    AFTER = "after"
+
+
+class Faults:
+    """What becomes of effects. ``names``: those that there were, in order, since it was last emptied.
+
+    ``crash_at``: the number (from 0) of the effect at which the process dies; ``errors``: by the name of
+    an effect, what it raises, and when, until it is taken away again; ``uncounted``: names that get no
+    number, and are left out of ``names``.
+    """
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.uncounted: frozenset[str] = frozenset()
+        self.crash_at: tuple[int, When] | None = None
+        self.errors: dict[str, tuple[When, Exception]] = {}
+
+    async def effect(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        number = -1
+        if name not in self.uncounted:
+            number = len(self.names)
+            self.names.append(name)
+        self._end(number, name, When.BEFORE)
+        done = await work()
+        self._end(number, name, When.AFTER)
+        return done
+
+    def _end(self, number: int, name: str, when: When) -> None:
+        if self.crash_at == (number, when):
+            raise Crash(f"{when.value} {name}, effect {number}")
+        if name in self.errors and self.errors[name][0] is when:
+            raise self.errors[name][1]
+
+
+class FaultySource:
+    def __init__(self, inner: Source, faults: Faults) -> None:
+        self._inner, self._faults = inner, faults
+
+    async def look(self, policy: PolicyInEffect) -> Look:
+        return await self._faults.effect("look", lambda: self._inner.look(policy))
+
+
+class FaultyLedger:
+    def __init__(self, inner: Ledger, faults: Faults) -> None:
+        self._inner, self._faults = inner, faults
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    async def load(self) -> LedgerView:
+        return await self._faults.effect("load", self._inner.load)
+
+    async def write(
+        self, entries: Mapping[AppKey, Entry | None], facts: LedgerFacts | None = None
+    ) -> LedgerView:
+        return await self._faults.effect("write", lambda: self._inner.write(entries, facts))
+
+    async def settle_suspicion(self) -> LedgerView:
+        return await self._faults.effect("settle", self._inner.settle_suspicion)
+
+    def shard_of(self, key: AppKey) -> str:
+        return self._inner.shard_of(key)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class FaultyApi(Api):
+    def __init__(self, settings: ApiSettings, faults: Faults) -> None:
+        super().__init__(settings)
+        self._faults = faults
+
+    async def push(self, body: bytes, key: str, timeout: float) -> Answer:  # noqa: ASYNC109 - as Api.push
+        return await self._faults.effect("push", lambda: super(FaultyApi, self).push(body, key, timeout))
+
+
+class FaultyTrack:
+    def __init__(self, inner: Track, faults: Faults) -> None:
+        self._inner, self._faults = inner, faults
+
+    async def tip(self) -> Recorded | None:
+        return await self._faults.effect("tip", self._inner.tip)
+
+    async def append(
+        self,
+        snapshot: Snapshot,
+        changes: Changeset,
+        message: Message,
+        *,
+        on: Recorded | None,
+        happened: datetime,
+        recorded: datetime,
+    ) -> Recorded:
+        return await self._faults.effect(
+            "append",
+            lambda: self._inner.append(
+                snapshot, changes, message, on=on, happened=happened, recorded=recorded
+            ),
+        )
+
+    def history(self, app: AppKey | None = None) -> AsyncIterator[Revision]:
+        return self._inner.history(app)
+
+    async def at(self, revision: str) -> Recorded:
+        return await self._inner.at(revision)
+
+    async def departed(self, since: datetime) -> tuple[App, ...]:
+        return await self._faults.effect("departed", lambda: self._inner.departed(since))
+
+    async def before(self, revision: str) -> Recorded | None:
+        return await self._inner.before(revision)
+
+
+class FaultyStore:
+    def __init__(self, inner: Store, faults: Faults) -> None:
+        self._inner, self._faults = inner, faults
+        self._tracks: dict[str, FaultyTrack] = {}
+
+    @property
+    def location(self) -> str:
+        return self._inner.location
+
+    async def clusters(self) -> tuple[ClusterDirectory, ...]:
+        return await self._faults.effect("clusters", self._inner.clusters)
+
+    def track(self, cluster_uuid: str) -> Track:
+        return self._tracks.setdefault(
+            cluster_uuid, FaultyTrack(self._inner.track(cluster_uuid), self._faults)
+        )
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class FaultyAccess:
+    """Each request for ConfigMaps is an effect too: a write of the ledger, an append, is several."""
+
+    def __init__(self, inner: ConfigMapAccess, faults: Faults) -> None:
+        self._inner, self._faults = inner, faults
+
+    async def get_config_map(self, namespace: str, name: str) -> ConfigMap | None:
+        return await self._faults.effect("get", lambda: self._inner.get_config_map(namespace, name))
+
+    async def list_config_maps(self, namespace: str, label_selector: str) -> list[ConfigMap]:
+        return await self._faults.effect(
+            "list", lambda: self._inner.list_config_maps(namespace, label_selector)
+        )
+
+    async def create_config_map(self, wanted: ConfigMap) -> ConfigMap:
+        return await self._faults.effect("create", lambda: self._inner.create_config_map(wanted))
+
+    async def replace_config_map(self, wanted: ConfigMap) -> ConfigMap:
+        return await self._faults.effect("replace", lambda: self._inner.replace_config_map(wanted))
+
+    async def delete_config_map(self, namespace: str, name: str, uid: str = "") -> None:
+        await self._faults.effect("delete", lambda: self._inner.delete_config_map(namespace, name, uid))
