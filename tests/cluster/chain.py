@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -28,6 +28,7 @@ from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
 from reconciler.kube.events import Events
 from reconciler.kube.projects import Projects
+from reconciler.model import App, AppKey
 from reconciler.operator.gaps import Gaps
 from reconciler.operator.reconcile import Reconciler
 from reconciler.operator.reporter import Reporter
@@ -191,6 +192,16 @@ class Chain:
         self.clock.advance(SETTLE)
         return await self.look()
 
+    async def wait(self, seconds: float) -> Result:
+        """Let time pass, with looks when they are asked for, and one at its end."""
+        end = self.clock.monotonic() + seconds
+        while True:
+            result = await self.look()
+            left = end - self.clock.monotonic()
+            if left <= 0:
+                return result
+            self.clock.advance(min(left, max(result.next_look or left, 1.0)))
+
     async def project(self) -> Project:
         return oldest([parse_project(raw) for raw in await self._projects.list_projects()])
 
@@ -198,6 +209,14 @@ class Chain:
         """The status as it is on the server, once the newest report is written."""
         await self._reporter.flush()
         return (await self.project()).status
+
+    async def status_after(self, known: Status) -> Status:
+        """The status once the reporter has written another one than is known, of its own accord."""
+        async with asyncio.timeout(30):
+            while True:
+                status = (await self.project()).status
+                if status != known:
+                    return status
 
     def edit(self, **spec: object) -> None:
         """Change fields of the project's spec, as a person would; None takes one away."""
@@ -227,6 +246,18 @@ class Chain:
         new = self.receiver.requests[self._told_requests :]
         self._told_requests += len(new)
         return sorted(_pushed(body) for _, body in new)
+
+    def emitted(self, app: str) -> dict[str, Any]:
+        """The `app_info` of an app (`namespace/name`), as the receiver has it."""
+        (known,) = [one for key, one in self.receiver.apps.items() if "/".join(key[1:]) == app]
+        info: dict[str, Any] = known.push["app_info"]
+        return info
+
+    def recorded(self, app: str) -> App:
+        """An app as the newest revision has it."""
+        assert self._result is not None
+        assert self._result.recorded is not None
+        return self._result.recorded.snapshot.apps[AppKey.parse(app)]
 
     def stored(self) -> dict[str, str]:
         """All that is durable, by a version of each part: git's refs, the ConfigMaps of the operator."""
