@@ -47,8 +47,9 @@ async def live(target: Target) -> Live:
     facts = await _facts(target)
     whose, tip = await _record(target, project, look, facts)
     recorded = tip.snapshot if tip is not None else None
+    previous = recorded.apps if recorded is not None else {}
     adopted = {
-        **adoptions(project.status, recorded, whose.cluster_uuid),
+        **adoptions(project.status, previous.values(), whose.cluster_uuid),
         **{AppKey.parse(name): uuid for name, uuid in facts.adopted.items()},
     }
     inventory = fold(
@@ -56,7 +57,7 @@ async def live(target: Target) -> Live:
         cluster_uuid=whose.cluster_uuid,
         policy=policy,
         adopted=adopted,
-        previous=recorded.apps if recorded is not None else {},
+        previous=previous,
     )
     _tell(look, inventory)
     # Whether the operator has an API stands in its own environment, and shows in what it recorded.
