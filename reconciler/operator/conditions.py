@@ -77,7 +77,8 @@ def _told(delivery: Delivery) -> Condition:
             "Delivered", "Unknown", "NotConfigured", "HOSSTED_API_URL is not set: nothing is pushed"
         )
     if delivery.pending:
-        return Condition("Delivered", "False", "Pending", _pending(delivery))
+        reason = "ApiUnusable" if delivery.stopped else "Pending"
+        return Condition("Delivered", "False", reason, _pending(delivery))
     if delivery.rejected:
         named = sentence([str(key) for key in delivery.rejected])
         return Condition("Delivered", "False", "Rejected", f"the API rejected {named}")

@@ -74,6 +74,24 @@ def at_once(observation: Observation, inventory: Inventory) -> Observation:
     return msgspec.structs.replace(observation, verdicts=verdicts, next_look=None)
 
 
+def is_premature(
+    tip: Snapshot | None, policy: PolicyInEffect, inventory: Inventory, held: Mapping[AppKey, str]
+) -> bool:
+    """Whether a commit would come before apps that it should tell of, which are still settling.
+
+    The first commit, what ends a stop, and what allows a namespace again are one commit each, with their
+    apps. The latter two wait for no release that is on its way and for nothing that cannot be seen: that
+    may last, and what does settle would wait with it.
+    """
+    if tip is None:
+        return bool(held)
+    old = tip.cluster.policy
+    settling = held.keys() - inventory.in_transit.keys() - inventory.waiting.keys()
+    if old.stop and not policy.stop:
+        return bool(settling)
+    return any(old.denies(key.namespace) and not policy.denies(key.namespace) for key in settling)
+
+
 def happened(changes: Changeset, now: datetime) -> datetime:
     """When what a commit tells of happened: Helm's own time where every change has one, else ``now``.
 

@@ -14,6 +14,7 @@ from tests.unit.operator.results import KEY, make_result
 BROKEN = Problem("Release default/broken", "is not gzip", KEY)
 AWAY = Failure(Stage.RECORD, "StoreUnavailable", "file:///srv/x.git cannot be reached", stalled=False)
 WRONG = Failure(Stage.COLLECT, "InvalidSpec", "spec.rules: not supported", stalled=True)
+UNUSABLE = Delivery(pending=2, trouble="https://api.example.com/: answered 401", stopped=True)
 PENDING = Delivery(pending=2, trouble="https://api.example.com/: answered 503")
 
 TABLE = [
@@ -37,6 +38,9 @@ TABLE = [
     ),
     pytest.param(
         make_result(delivery=PENDING), "Delivered!Pending", "Reconciling=Delivering", id="the API is away"
+    ),
+    pytest.param(
+        make_result(delivery=UNUSABLE), "Delivered!ApiUnusable", "Ready!ApiUnusable", id="the API refuses us"
     ),
     pytest.param(
         make_result(delivery=Delivery(rejected=(KEY,))),

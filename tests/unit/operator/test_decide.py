@@ -8,7 +8,7 @@ import pytest
 from reconciler.changes.diff import diff
 from reconciler.inventory.objects import Gap, Kind
 from reconciler.model import App, AppKey, PolicyInEffect
-from reconciler.operator.decide import at_once, cluster_of, happened, waiting
+from reconciler.operator.decide import at_once, cluster_of, happened, is_premature, waiting
 from reconciler.policy.quiet import Observation, Verdict
 from tests.builders import make_app, make_snapshot
 from tests.unit.operator.results import KEY, NOW, make_inventory
@@ -62,3 +62,37 @@ def test_where_nobody_looks_again_everything_is_quiet_but_what_is_on_its_way() -
     observation = Observation({}, {KEY: Verdict.WAIT, other: Verdict.WAIT}, 5.0)
     assert at_once(observation, inventory).verdicts == {KEY: Verdict.QUIET, other: Verdict.WAIT}
     assert at_once(observation, inventory).next_look is None
+
+
+ORDINARY, STOPPED = PolicyInEffect(), PolicyInEffect(stop=True)
+DENYING, DENYING_ANOTHER = PolicyInEffect(denyNamespaces=("def*",)), PolicyInEffect(denyNamespaces=("team-*",))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        pytest.param(None, ORDINARY, True, id="the first commit is of something"),
+        pytest.param(ORDINARY, ORDINARY, False, id="other apps need not wait for this one"),
+        pytest.param(STOPPED, ORDINARY, True, id="what ends a stop tells what happened meanwhile"),
+        pytest.param(ORDINARY, STOPPED, False, id="a stop is told at once"),
+        pytest.param(DENYING, ORDINARY, True, id="what allows a namespace brings its apps back"),
+        pytest.param(DENYING_ANOTHER, ORDINARY, False, id="another namespace is allowed again"),
+        pytest.param(ORDINARY, DENYING_ANOTHER, False, id="a denial is told at once"),
+    ],
+)
+def test_a_commit_waits_for_apps_that_it_should_tell_of_while_they_settle(
+    before: PolicyInEffect | None, after: PolicyInEffect, expected: bool
+) -> None:
+    tip = None if before is None else make_snapshot(policy=before)
+    settling = {KEY: "it has just changed"}
+    assert is_premature(tip, after, make_inventory(make_app()), settling) is expected
+    assert not is_premature(tip, after, make_inventory(make_app()), {})
+
+
+def test_what_ends_a_stop_or_a_denial_waits_neither_for_what_is_on_its_way_nor_for_what_cannot_be_seen() -> None:
+    held = {KEY: "pending-upgrade"}
+    on_its_way = msgspec.structs.replace(make_inventory(make_app()), in_transit={KEY: NOW})
+    unseen = msgspec.structs.replace(make_inventory(), waiting={KEY: "pods cannot be listed"})
+    for policy in (STOPPED, DENYING):
+        for inventory in (on_its_way, unseen):
+            assert not is_premature(make_snapshot(policy=policy), ORDINARY, inventory, held)
