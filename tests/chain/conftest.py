@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chain.gateway import Gateway, gateway
 from tests.chain.world import ConfigMapDisk, GitDisk, World
 from tests.web.world import RecordingReceiver, receiving
 
@@ -36,3 +37,16 @@ def either(request: pytest.FixtureRequest) -> World:
     """Each of the two in turn."""
     world: World = request.getfixturevalue({"git": "world", "ConfigMaps": "in_configmaps"}[request.param])
     return world
+
+
+@pytest.fixture
+async def door(served: tuple[RecordingReceiver, str]) -> AsyncIterator[Gateway]:
+    async with gateway(served[0]) as door:
+        yield door
+
+
+@pytest.fixture
+def through(in_configmaps: World, door: Gateway) -> World:
+    """A world whose pushes go through the door."""
+    in_configmaps.url = door.url
+    return in_configmaps

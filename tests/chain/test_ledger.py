@@ -1,6 +1,6 @@
 """What was sent and not acknowledged, a ledger that is lost or older than it was, and another API."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -11,6 +11,7 @@ from tests.chain.world import ConfigMapDisk, World
 from tests.web.world import TOKEN, RecordingReceiver
 
 Step = Callable[[World], None]
+Deed = Callable[[World], Awaitable[object]]
 
 
 async def settled(world: World) -> None:
@@ -111,7 +112,7 @@ CHANGES = [nothing, upgraded, uninstalled, renamed]
 @pytest.mark.parametrize("told", [unheard, unanswered], ids=lambda step: step.__name__)
 @pytest.mark.parametrize("change", CHANGES[1:], ids=lambda step: step.__name__)
 async def test_the_ledger_lost_at_any_moment_the_receiver_ends_right(
-    change: Step, told: Step, then: Step, in_configmaps: World
+    change: Step, told: Deed, then: Step, in_configmaps: World
 ) -> None:
     world = in_configmaps
     world.cluster.install("shop/web", "shop/db", "ops/other")
@@ -176,7 +177,7 @@ SINCE: dict[str, tuple[Step, ...]] = {
 @pytest.mark.parametrize("since", SINCE)
 @pytest.mark.parametrize("at", [0, 1, 2], ids="of change {}".format)
 async def test_a_ledger_restored_from_a_backup_the_receiver_ends_right(
-    at: int, since: str, last: Step, in_configmaps: World
+    at: int, since: str, last: Deed, in_configmaps: World
 ) -> None:
     world, steps = in_configmaps, SINCE[since]
     disk = world.disk
