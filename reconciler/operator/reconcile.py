@@ -19,7 +19,14 @@ from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.clock import Clock
-from reconciler.operator.decide import Decision, at_once, cluster_of, next_snapshot, waiting
+from reconciler.operator.decide import (
+    Decision,
+    at_once,
+    cluster_of,
+    is_premature,
+    next_snapshot,
+    waiting,
+)
 from reconciler.operator.identity import Whose
 from reconciler.operator.leadership import Leadership
 from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
@@ -248,14 +255,16 @@ class Reconciler:
         self, this: _Round, step: _Step, tip: Recorded | None, view: LedgerView, result: Result
     ) -> Result:
         """Record what is to be recorded, after the marks that must be durable before."""
-        marks = {**step.marks, **step.recordable.mark_unsettled}
-        left = {key: digest for key, digest in marks.items() if key not in step.recordable.settled}
-        view = await self._leadership.mark_unsettled(left, view)
         changes: Changeset | None = None
-        if step.decision.changes and not (tip is None and step.held):  # the first commit is of something
-            changes = step.decision.changes
-            track = this.store.track(this.whose.cluster_uuid)
-            tip = await self._leadership.commit(track, tip, step.decision, view)
+        before = tip.snapshot if tip is not None else None
+        if not is_premature(before, this.policy, step.inventory, step.held):
+            marks = {**step.marks, **step.recordable.mark_unsettled}
+            left = {key: digest for key, digest in marks.items() if key not in step.recordable.settled}
+            view = await self._leadership.mark_unsettled(left, view)
+            if step.decision.changes:
+                changes = step.decision.changes
+                track = this.store.track(this.whose.cluster_uuid)
+                tip = await self._leadership.commit(track, tip, step.decision, view)
         self._tracked = step.observation.tracked
         self._basis = Basis(tip.snapshot.apps if tip is not None else {}, step.inventory, this.policy)
         return msgspec.structs.replace(

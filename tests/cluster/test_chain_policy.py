@@ -98,6 +98,7 @@ async def test_what_ends_a_stop_is_one_commit_that_says_how_long_it_was_and_catc
         plane.helm("install", name, BARE)
     plane.rolled_out()
     await chain.settle()
+    assert len(chain.pushes()) == 3
     chain.edit(stop=True)
     await chain.look()
     plane.helm("upgrade", "kept", BARE)
@@ -107,7 +108,7 @@ async def test_what_ends_a_stop_is_one_commit_that_says_how_long_it_was_and_catc
     chain.clock.advance(10 * SETTLE)
     await chain.settle()
     await chain.commits()
-    chain.pushes()
+    assert chain.pushes() == []
     chain.edit(stop=False)
     await chain.settle()
     (commit,) = await chain.commits()

@@ -7,10 +7,10 @@ import pytest
 
 from reconciler.changes.diff import diff
 from reconciler.inventory.objects import Gap, Kind
-from reconciler.model import App, AppKey, PolicyInEffect
+from reconciler.model import App, AppKey, PolicyInEffect, Snapshot
 from reconciler.operator.decide import at_once, cluster_of, happened, is_premature, waiting
 from reconciler.policy.quiet import Observation, Verdict
-from tests.builders import make_app, make_snapshot
+from tests.builders import make_app, make_cluster, make_snapshot
 from tests.unit.operator.results import KEY, NOW, make_inventory
 
 UPDATED = "2026-11-21T09:42:49.227889695Z"
@@ -65,7 +65,12 @@ def test_where_nobody_looks_again_everything_is_quiet_but_what_is_on_its_way() -
 
 
 ORDINARY, STOPPED = PolicyInEffect(), PolicyInEffect(stop=True)
-DENYING, DENYING_ANOTHER = PolicyInEffect(denyNamespaces=("def*",)), PolicyInEffect(denyNamespaces=("team-*",))
+DENYING = PolicyInEffect(denyNamespaces=("def*",))
+DENYING_ANOTHER = PolicyInEffect(denyNamespaces=("team-*",))
+
+
+def with_policy(policy: PolicyInEffect) -> Snapshot:
+    return make_snapshot(cluster=msgspec.structs.replace(make_cluster(), policy=policy))
 
 
 @pytest.mark.parametrize(
@@ -83,16 +88,16 @@ DENYING, DENYING_ANOTHER = PolicyInEffect(denyNamespaces=("def*",)), PolicyInEff
 def test_a_commit_waits_for_apps_that_it_should_tell_of_while_they_settle(
     before: PolicyInEffect | None, after: PolicyInEffect, expected: bool
 ) -> None:
-    tip = None if before is None else make_snapshot(policy=before)
+    tip = None if before is None else with_policy(before)
     settling = {KEY: "it has just changed"}
     assert is_premature(tip, after, make_inventory(make_app()), settling) is expected
     assert not is_premature(tip, after, make_inventory(make_app()), {})
 
 
-def test_what_ends_a_stop_or_a_denial_waits_neither_for_what_is_on_its_way_nor_for_what_cannot_be_seen() -> None:
+def test_what_ends_a_stop_or_a_denial_waits_for_nothing_that_may_last() -> None:
     held = {KEY: "pending-upgrade"}
     on_its_way = msgspec.structs.replace(make_inventory(make_app()), in_transit={KEY: NOW})
     unseen = msgspec.structs.replace(make_inventory(), waiting={KEY: "pods cannot be listed"})
     for policy in (STOPPED, DENYING):
         for inventory in (on_its_way, unseen):
-            assert not is_premature(make_snapshot(policy=policy), ORDINARY, inventory, held)
+            assert not is_premature(with_policy(policy), ORDINARY, inventory, held)
