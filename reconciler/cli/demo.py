@@ -48,7 +48,8 @@ async def play(screen: Screen, folder: Path, examples: Path) -> list[str]:
     story, token = read_story(examples / "demo"), secrets.token_hex(16)
     recordings = examples / "demo" / "recordings"
     record = folder / "record.git"
-    Repository(folder, durable=False).run("init", "--quiet", "--bare", "--initial-branch=main", str(record))
+    record.mkdir()
+    Repository(record, durable=False).run("init", "--quiet", "--bare", "--initial-branch=main", str(record))
     receiver, serving = receiving(examples, folder / "pushes.jsonl", token)
     cluster = RecordedCluster()
     clock = VirtualClock(recorded_at(recordings / story.steps[0].looks[0].recording))
@@ -91,7 +92,7 @@ async def _play(
         return problems
     history = await _show_record(screen, folder, ledger.facts.cluster_uuid)
     received = {app: known.push for app, known in receiver.apps.items()}
-    show.received(screen, list(received.values()))
+    show.received(screen, (push for _, push in sorted(received.items(), key=lambda item: item[0])))
     wrong = check.of_all(outcomes, history, ledger, received, EMAIL_ID)
     show.wrong(screen, wrong)
     problems += wrong

@@ -1,0 +1,1 @@
+"""The demo: recorded clusters, played through the real parts into a local repository and receiver."""
