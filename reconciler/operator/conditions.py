@@ -38,14 +38,15 @@ def _collected(result: Result) -> Condition:
     failure = _failure_at(result, Stage.COLLECT)
     if failure is not None:
         return Condition("Collected", "False", failure.reason, failure.message)
-    if result.inventory is None:
+    if result.releases is None:
         return Condition("Collected", "Unknown", "NotYet", "the cluster has not been looked at yet")
-    problems = [*map(describe_gap, result.gaps), *(str(problem) for problem in result.inventory.problems)]
+    seen, problems = result.releases, [describe_gap(gap) for gap in result.gaps]
+    if result.inventory is not None:
+        seen = len(result.inventory.apps)
+        problems += map(str, result.inventory.problems)
     if problems:
         return Condition("Collected", "False", "Partial", sentence(problems))
-    return Condition(
-        "Collected", "True", "Complete", f"{counted(len(result.inventory.apps), 'release')} seen"
-    )
+    return Condition("Collected", "True", "Complete", f"{counted(seen, 'release')} seen")
 
 
 def _recorded(result: Result) -> Condition:

@@ -171,7 +171,8 @@ class Loop:
         if self._latest is None:
             return
         project, result = self._latest
-        result = msgspec.structs.replace(result, delivery=after(delivered))
+        if self._reconciler.has_plan:
+            result = msgspec.structs.replace(result, delivery=after(delivered))
         self._latest = (project, result)
         await self._reporter.delivered(project, result, delivered)
 

@@ -14,7 +14,7 @@ import msgspec
 from reconciler.changes.change import Changeset
 from reconciler.changes.message import message
 from reconciler.delivery import deliver
-from reconciler.errors import LostRaceError, ReconcilerError, SpecError
+from reconciler.errors import LostRaceError, ReconcilerError, SpecError, TooLargeError
 from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
@@ -110,16 +110,17 @@ class Reconciler:
         self._whose = Whose()
         self._tracked: Mapping[AppKey, quiet.Tracked] = {}
         self._basis: Basis | None = None
+        self._tip: Recorded | None = None
 
     async def reconcile(self, project: Project) -> Result:
         """One look at the cluster, and what it means. What a cluster, a store or a person does wrong is
         in the result, not raised."""
         result = Result(at=self._clock.now(), generation=project.generation, stopped=project.spec.stop)
-        stage = Stage.COLLECT
+        stage, policy, look = Stage.COLLECT, self._policy(project), None
         try:
             if unsupported := project.spec.unsupported():
                 raise SpecError("; ".join(unsupported))
-            policy = self._policy(project)
+            self._hold(policy, None)
             look = None if policy.stop else await self._look(project, policy)
             stage = Stage.RECORD
             if look is not None:
@@ -127,11 +128,17 @@ class Reconciler:
                 result = msgspec.structs.replace(result, gaps=look.gaps, releases=len(names))
             return await self._record(project, policy, look, result)
         except ReconcilerError as error:
+            failure = Failure.of(stage, error)
+            if failure.stalled and not isinstance(error, TooLargeError):
+                self.rest()  # what is recorded may not be ours to tell
+            else:
+                self._hold(policy, look)
             return msgspec.structs.replace(
                 result,
                 cluster_uuid=self._whose.cluster_uuid,
                 kube_system_uid=self._whose.kube_system_uid,
-                failure=Failure.of(stage, error),
+                recorded=self._tip,
+                failure=failure,
             )
 
     async def preview(self, project: Project) -> Preview:
@@ -159,6 +166,11 @@ class Reconciler:
             plan=self._plan_on(Basis(step.decision.snapshot.apps, step.inventory, policy), view),
         )
 
+    @property
+    def has_plan(self) -> bool:
+        """Whether there is something that a plan can rest on: without it an empty one says nothing."""
+        return self._basis is not None
+
     def plan(self, view: LedgerView) -> Plan:
         """What is still to be told, as of the newest reconcile; nothing before the first."""
         return Plan((), {}) if self._basis is None else self._plan_on(self._basis, view)
@@ -171,6 +183,23 @@ class Reconciler:
     def rest(self) -> None:
         """There is no project to serve: nothing more is told until there is one."""
         self._basis, self._tracked = None, {}
+
+    def _hold(self, policy: PolicyInEffect, look: Look | None) -> None:
+        """Hold back at once what must not be told any more, recorded or not: a namespace that was denied,
+        what a look did not find. What was stopped is not told before the look that resumes it."""
+        basis = self._basis
+        if basis is None or (look is None and basis.policy.stop):
+            return
+        inventory = basis.inventory
+        if look is not None:
+            inventory = fold(
+                look,
+                cluster_uuid=self._whose.cluster_uuid,
+                policy=policy,
+                adopted={},
+                previous=basis.approved,
+            )
+        self._basis = Basis(basis.approved, inventory, policy)
 
     async def close(self) -> None:
         """Let go of the store."""
@@ -265,7 +294,7 @@ class Reconciler:
                 changes = step.decision.changes
                 track = this.store.track(this.whose.cluster_uuid)
                 tip = await self._leadership.commit(track, tip, step.decision, view)
-        self._tracked = step.observation.tracked
+        self._tracked, self._tip = step.observation.tracked, tip
         self._basis = Basis(tip.snapshot.apps if tip is not None else {}, step.inventory, this.policy)
         return msgspec.structs.replace(
             result,
@@ -286,7 +315,7 @@ class Reconciler:
             changes = Changeset((), tip.snapshot.cluster, cluster)
             track = this.store.track(this.whose.cluster_uuid)
             tip = await self._leadership.commit(track, tip, Decision(snapshot, changes), view)
-        self._tracked = {}
+        self._tracked, self._tip = {}, tip
         self._basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)
         return msgspec.structs.replace(result, recorded=tip, changes=changes, delivery=self._delivery(view))
 
