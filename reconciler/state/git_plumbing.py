@@ -223,8 +223,11 @@ def _why(stderr: bytes, status: int) -> str:
     if status < 0:
         return f"it was ended by {signal.Signals(-status).name}"
     lines = [line.strip() for line in redacted(stderr.decode(errors="replace")).splitlines() if line.strip()]
-    for sign in ("remote: error: ", "fatal: ", "error: ", "warning: "):
+    for sign in ("remote: error: ", "! [remote rejected] ", "fatal: ", "error: ", "warning: "):
         for line in lines:
+            if line.startswith(sign) and sign.startswith("!"):
+                said = [other.removeprefix("remote: ").strip() for other in lines if "remote: " in other]
+                return ": ".join([line.rpartition("(")[2].rstrip(")"), *said[:1]])
             if line.startswith(sign):
                 return line.removeprefix(sign).rstrip(".")
     return lines[-1] if lines else f"exit status {status}"
