@@ -270,7 +270,8 @@ class World:
         if process.delivery is None:
             return None
         delivered = await process.reconciler.deliver(process.delivery)
-        self._keep(msgspec.structs.replace(self.result, delivery=after(delivered)))
+        if process.reconciler.has_plan:
+            self._keep(msgspec.structs.replace(self.result, delivery=after(delivered)))
         return delivered
 
     async def step(self) -> Result:
