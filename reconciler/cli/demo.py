@@ -2,6 +2,7 @@
 
 import argparse
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ async def run(arguments: argparse.Namespace) -> int:
     screen = Screen(arguments.svg)
     with _folder(arguments.keep) as folder:
         problems = await play(screen, folder, EXAMPLES)
-        show.farewell(screen, arguments.keep)
+        show.farewell(screen, arguments.keep, _program())
     screen.save("hossted-reconciler demo")
     return int(bool(problems))
 
@@ -119,6 +120,16 @@ async def _show_record(screen: Screen, folder: Path, cluster_uuid: str) -> list[
 def _write_requests(path: Path, outcomes: Iterable[Outcome]) -> None:
     lines = [msgspec.json.encode(request) for outcome in outcomes for request in outcome.requests]
     path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def _program() -> str:
+    """What a person types to run this program here; ``make demo`` installs no command."""
+    called = Path(sys.argv[0])
+    if called.name != "__main__.py":
+        return called.name
+    python = Path(sys.executable)
+    here = Path.cwd()
+    return f"{python.relative_to(here) if python.is_relative_to(here) else python.name} -m reconciler"
 
 
 @contextmanager

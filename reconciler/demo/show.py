@@ -103,15 +103,15 @@ def totals(screen: Screen, outcomes: Sequence[Outcome], repeated: int) -> None:
     )
 
 
-def farewell(screen: Screen, kept: Path | None) -> None:
-    """Where to look next."""
+def farewell(screen: Screen, kept: Path | None, program: str) -> None:
+    """Where to look next. ``program``: how this one is called."""
     screen.line()
     if kept is not None:
         screen.line(f"Kept in {kept}: record.git, its ledger, pushes.jsonl, requests.jsonl. Look around:")
-        screen.line(f"  hossted-reconciler history --repo {kept / 'record.git'}")
-        screen.line(f"  hossted-reconciler diff --repo {kept / 'record.git'} delivered observed")
+        screen.line(f"  {program} history --repo {kept / 'record.git'}")
+        screen.line(f"  {program} diff --repo {kept / 'record.git'} delivered observed")
     else:
-        screen.line("To look around in what it made: hossted-reconciler demo --keep DIR")
+        screen.line(f"To look around in what it made: {program} demo --keep DIR")
     screen.line("Read on: README.md (install it), docs/project.md (the policy), docs/state.md (the record)")
 
 
