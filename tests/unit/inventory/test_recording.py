@@ -22,7 +22,7 @@ from reconciler.inventory.objects import (
     UuidSecret,
     Workload,
 )
-from reconciler.inventory.recording import RecordedSource, read_recording, write_recording
+from reconciler.inventory.recording import RecordedSource, is_recording, read_recording, write_recording
 from reconciler.model import PolicyInEffect
 from tests.unit.inventory.looks import a_cluster, look, meta, pod, release
 
@@ -37,10 +37,15 @@ FILES = {
 def test_a_recording_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     write_recording(CLUSTER, tmp_path / "new" / "shop")
     assert read_recording(tmp_path / "new" / "shop") == CLUSTER
+    assert is_recording(tmp_path / "new" / "shop")
+    assert not is_recording(tmp_path / "new")
     assert {path.name for path in (tmp_path / "new" / "shop").iterdir()} == FILES
 
 
 moments = st.datetimes(timezones=st.just(UTC))
+uuid_secrets = st.builds(
+    UuidSecret, value=st.from_regex(r"[a-z0-9][a-z0-9-]{0,40}", fullmatch=True)
+) | st.builds(UuidSecret, value=st.just(""), problem=st.text(min_size=1))
 
 
 @settings(max_examples=25, deadline=None)
@@ -52,7 +57,7 @@ moments = st.datetimes(timezones=st.just(UTC))
         releases=st.lists(
             st.builds(StoredRelease, created=moments, modified=st.none() | moments), max_size=2
         ).map(tuple),
-        uuid_secrets=st.lists(st.from_type(UuidSecret), max_size=2).map(tuple),
+        uuid_secrets=st.lists(uuid_secrets, max_size=2).map(tuple),
         pods=st.lists(st.from_type(Pod), max_size=2).map(tuple),
         services=st.lists(st.from_type(Service), max_size=2).map(tuple),
         claims=st.lists(st.from_type(Claim), max_size=2).map(tuple),
@@ -80,6 +85,14 @@ def test_a_recording_is_readable_by_people(tmp_path: Path) -> None:
     assert text.startswith('[\n  {\n    "meta": {\n      "namespace": "shop",\n      "name": "web",')
     assert text.endswith("]\n")
     assert json.loads((tmp_path / "look.json").read_text())["format"] == 1
+
+
+def test_a_uuid_secret_that_holds_something_else_is_recorded_without_it(tmp_path: Path) -> None:
+    write_recording(look(release(), UuidSecret("shop", "hunter2 is my password")), tmp_path)
+    assert "hunter2" not in (tmp_path / "uuid_secrets.json").read_text()
+    (secret,) = read_recording(tmp_path).uuid_secrets
+    assert secret.value == ""
+    assert secret.problem.startswith("the value of its key uuid is no app UUID")
 
 
 def test_a_recording_replaces_the_one_that_was_there(tmp_path: Path) -> None:
