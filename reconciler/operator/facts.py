@@ -52,12 +52,19 @@ def adoptions(status: Status, recorded: Iterable[App], cluster_uuid: str) -> dic
     """App UUIDs that are older than ours and must go on.
 
     An upstream operator's status (a cluster UUID without a kube-system UID) tells those that it drew at
-    random. What is ``recorded``, or was lately, tells those that were adopted before the ledger was lost:
-    neither derived nor from a Secret. That counts first, since it is what the API was told.
+    random. Our own, and what is ``recorded`` or was lately, tell those that were adopted before the ledger
+    was lost: neither derived nor from a Secret. The record counts first, since it is what the API was told.
     """
     found: dict[AppKey, str] = {}
-    if status.clusterUUID and not status.kubeSystemUID:
-        found.update(status.app_uuids())
+    if status.clusterUUID == cluster_uuid:
+        found = status.app_uuids()
+        if status.kubeSystemUID:
+            from_secret = {AppKey(one.namespace, one.name) for one in status.helmStatus if one.hossted_helm}
+            found = {
+                key: uuid
+                for key, uuid in found.items()
+                if key not in from_secret and uuid != derived(cluster_uuid, key)
+            }
     for app in recorded:
         if not app.app_api_info.hossted_helm and app.app_uuid != derived(cluster_uuid, app.key):
             found[app.key] = app.app_uuid

@@ -58,11 +58,12 @@ class Leadership:
         return bool(self.endpoint) and policy.push.on != "Never"
 
     async def identify(self, project: Project, kube_system_uid: str, view: LedgerView, store: Store) -> Whose:
-        """Which cluster this is; the store's directories are searched once, they may be many.
+        """Which cluster this is; the store's directories, which may be many, are searched at first and when
+        the ledger was lost.
 
         Raises what ``identity.identify`` raises.
         """
-        searched = bool(self._prepared) and self._prepared[0] is store
+        searched = bool(self._prepared) and self._prepared[0] is store and view.facts.cluster_uuid != ""
         directories = () if searched else await store.clusters()
         return identify(project, kube_system_uid, view.facts, directories)
 

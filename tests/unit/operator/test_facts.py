@@ -53,9 +53,19 @@ class TestAdoptions:
         many = tuple(HelmStatus(name=f"app-{n}", namespace="x", appUUID=f"A-{n}") for n in range(201))
         assert len(facts.adoptions(Status(clusterUUID="K-up", helmStatus=many), (), "K-up")) == 201
 
-    def test_our_own_status_tells_nothing_new(self) -> None:
-        ours = Status(clusterUUID="K-1", kubeSystemUID="u", helmStatus=UPSTREAM.helmStatus)
-        assert facts.adoptions(ours, (), "K-1") == {}
+    def test_our_own_status_tells_what_was_adopted_and_neither_what_is_derived_nor_what_a_secret_gave(
+        self,
+    ) -> None:
+        plain = derived("K-1", AppKey("default", "plain"))
+        given = (
+            HelmStatus(name="plain", namespace="default", appUUID=plain),
+            HelmStatus(name="secret", namespace="default", appUUID="A-secret", hossted_helm=True),
+        )
+        ours = Status(clusterUUID="K-1", kubeSystemUID="u", helmStatus=(*UPSTREAM.helmStatus, *given))
+        assert facts.adoptions(ours, (), "K-1") == {KEY: "A-up"}
+
+    def test_the_status_of_another_cluster_tells_nothing(self) -> None:
+        assert facts.adoptions(UPSTREAM, (), "K-1") == {}
 
     def test_the_record_tells_what_was_adopted_before_the_ledger_was_lost(self) -> None:
         plain = make_app(name="plain", app_uuid=derived(CLUSTER_UUID, AppKey("default", "plain")))
