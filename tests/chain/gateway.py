@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.web.wire import Request, answer, silence
+from tests.web.wire import Request, answer
 from tests.web.world import RecordingReceiver
 
 OPEN, SILENT, SHUT = "open", "silent", "shut"
@@ -19,6 +19,7 @@ class Gateway:
         self.mode: str | bytes = OPEN
         self.asked: list[str] = []
         self.waiting = asyncio.Event()
+        self._answers = asyncio.Event()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -34,6 +35,11 @@ class Gateway:
         elif self._server is None:
             self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
             self.port = self._server.sockets[0].getsockname()[1]
+
+    async def answer_those_waiting(self) -> None:
+        """Let go of what SILENT holds; from now on it is OPEN."""
+        await self.set(OPEN)
+        self._answers.set()
 
     async def close(self) -> None:
         if self._server is not None:
@@ -55,7 +61,7 @@ class Gateway:
             self.asked.append(request.key)
             if self.mode == SILENT:
                 self.waiting.set()
-                await silence(request, writer)
+                await self._answers.wait()
             if isinstance(self.mode, bytes):
                 writer.write(self.mode)
             else:
