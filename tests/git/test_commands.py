@@ -158,7 +158,7 @@ def on_a_terminal(repository: Path, folder: Path, *words: str) -> str:
         os.close(theirs)
         shown = b""
         try:
-            while block := screen.read1(65536):  # type: ignore[attr-defined] # a BufferedReader has it
+            while block := screen.read1(65536):
                 shown += block
         except OSError:  # the terminal's last program has ended
             pass
