@@ -80,13 +80,13 @@ def is_premature(
     """Whether a commit would come before apps that it should tell of, which are still settling.
 
     The first commit, what ends a stop, and what allows a namespace again are one commit each, with their
-    apps. The latter two wait for no release that is on its way and for nothing that cannot be seen: that
-    may last, and what does settle would wait with it.
+    apps. They wait for no release that is on its way and for nothing that cannot be seen: that may last,
+    and what does settle would wait with it. Only an empty first commit waits for these as well.
     """
-    if tip is None:
-        return bool(held)
-    old = tip.cluster.policy
     settling = held.keys() - inventory.in_transit.keys() - inventory.waiting.keys()
+    if tip is None:
+        return bool(settling) or (bool(held) and not inventory.apps.keys() - held.keys())
+    old = tip.cluster.policy
     if old.stop and not policy.stop:
         return bool(settling)
     return any(old.denies(key.namespace) and not policy.denies(key.namespace) for key in settling)

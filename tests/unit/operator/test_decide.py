@@ -101,3 +101,13 @@ def test_what_ends_a_stop_or_a_denial_waits_for_nothing_that_may_last() -> None:
     for policy in (STOPPED, DENYING):
         for inventory in (on_its_way, unseen):
             assert not is_premature(with_policy(policy), ORDINARY, inventory, held)
+
+
+def test_a_first_commit_that_would_be_empty_waits_for_what_is_on_its_way_too() -> None:
+    app, other = make_app(), make_app(name="other")
+    inventory = msgspec.structs.replace(make_inventory(app, other), in_transit={KEY: NOW})
+    alone = msgspec.structs.replace(make_inventory(app), in_transit={KEY: NOW})
+    held = {KEY: "pending-install"}
+    assert not is_premature(None, ORDINARY, inventory, held)
+    assert is_premature(None, ORDINARY, alone, held)
+    assert is_premature(None, ORDINARY, inventory, {other.key: "it has just changed", **held})
