@@ -8,14 +8,13 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from typing import Protocol
 
 import msgspec
 
 from reconciler.delivery.deliver import Delivered, Delivery
 from reconciler.errors import KubernetesError, LedgerError, NotFoundError, SpecError
-from reconciler.operator.clock import Clock
+from reconciler.operator.clock import Clock, Wait, wait
 from reconciler.operator.reconcile import Reconciler
 from reconciler.operator.reporter import Reporter
 from reconciler.operator.result import Result, after
@@ -48,12 +47,15 @@ class Loop:
         delivery: Delivery | None,
         reporter: Reporter,
         clock: Clock,
+        *,
+        wait: Wait = wait,
     ) -> None:
         self._projects = projects
         self._reconciler = reconciler
         self._delivery = delivery
         self._reporter = reporter
         self._clock = clock
+        self._wait = wait
         self._changed = asyncio.Event()
         self._to_tell = asyncio.Event()
         self._latest: tuple[Project, Result] | None = None
@@ -83,7 +85,7 @@ class Loop:
             else:
                 result = await self._reconcile(project)
                 wait = self._until_next(project, result)
-            await _either(self._changed, wait)
+            await self._wait(self._changed, wait)
 
     async def _reconcile(self, project: Project) -> Result:
         result = await self._reconciler.reconcile(project)
@@ -151,10 +153,7 @@ class Loop:
     async def _deliver_on(self, delivery: Delivery) -> None:
         wait: float | None = None
         while True:
-            if wait is None:
-                await self._to_tell.wait()
-            else:
-                await _either(self._to_tell, wait)
+            await self._wait(self._to_tell, wait)
             self._to_tell.clear()
             try:
                 delivered = await self._reconciler.deliver(delivery)
@@ -175,10 +174,3 @@ class Loop:
             result = msgspec.structs.replace(result, delivery=after(delivered))
         self._latest = (project, result)
         await self._reporter.delivered(project, result, delivered)
-
-
-async def _either(event: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, or for a time."""
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()

@@ -11,7 +11,7 @@ import msgspec
 from reconciler.delivery.deliver import Delivered, PushResult
 from reconciler.errors import KubernetesError, NotFoundError
 from reconciler.operator import report
-from reconciler.operator.clock import Clock
+from reconciler.operator.clock import Clock, Wait, wait
 from reconciler.operator.conditions import stalled
 from reconciler.operator.result import Result
 from reconciler.project import Project, Status, build_status, status_patch
@@ -36,7 +36,16 @@ class EventAccess(Protocol):
 class Reporter:
     """The reports of one leadership. ``run`` writes the status; everything else only hands it in."""
 
-    def __init__(self, statuses: StatusAccess, events: EventAccess, clock: Clock, email_id: str) -> None:
+    def __init__(
+        self,
+        statuses: StatusAccess,
+        events: EventAccess,
+        clock: Clock,
+        email_id: str,
+        *,
+        wait: Wait = wait,
+    ) -> None:
+        self._wait = wait
         self._statuses = statuses
         self._events = events
         self._clock = clock
@@ -46,7 +55,7 @@ class Reporter:
         self._news = asyncio.Event()
         self._told_ignored = ("", 0)
         self._last_write: datetime | None = None
-        self._written: dict[str, Status] = {}
+        self._written: dict[str, tuple[str, Status]] = {}
 
     async def reconciled(self, project: Project, result: Result) -> None:
         """A reconcile has ended."""
@@ -81,7 +90,7 @@ class Reporter:
             generation=project.generation,
             conditions=stalled(reason, message),
         )
-        known = self._written.get(project.uid, project.status)
+        known = self._known(project)
         if report.delay(known, status, timedelta.max, timedelta.max) is not None:
             _LOG.warning("%s: %s", project.name, message)
             await self._write(project, status)
@@ -89,22 +98,21 @@ class Reporter:
     async def run(self) -> None:
         """Write the status whenever there is news and it is due, for ever."""
         while True:
-            await self._news.wait()
+            await self._wait(self._news, None)
             self._news.clear()
             assert self._latest is not None, "news is of something"  # noqa: S101 - for the type checker
             project, result = self._latest
             status = report.status_of(project, result, self._email_id)
-            wait = report.delay(project.status, status, self._since_last(), project.spec.interval)
-            if wait is None:
+            delay = report.delay(project.status, status, self._since_last(), project.spec.interval)
+            if delay is None:
                 continue
-            if wait:
-                try:
-                    async with asyncio.timeout(wait.total_seconds()):
-                        await self._news.wait()  # newer news may be urgent
+            if delay:
+                await self._wait(self._news, delay.total_seconds())
+                if self._news.is_set():  # newer news, which may be urgent
                     continue
-                except TimeoutError:
-                    pass
-            await self._write(project, status)
+            if not await self._write(project, status):
+                await self._wait(self._news, report.MIN_DELAY.total_seconds())
+                self._news.set()
 
     async def flush(self) -> None:
         """Write the newest status now, if it differs."""
@@ -113,26 +121,31 @@ class Reporter:
             await self._write(project, report.status_of(project, result, self._email_id))
 
     def _hand_in(self, project: Project, result: Result) -> None:
-        # What we wrote since the project was read is newer than what was read.
-        status = self._written.get(project.uid, project.status)
-        self._latest = (msgspec.structs.replace(project, status=status), result)
+        self._latest = (msgspec.structs.replace(project, status=self._known(project)), result)
         self._news.set()
 
-    async def _write(self, project: Project, status: Status) -> None:
+    def _known(self, project: Project) -> Status:
+        """The project's status: as it was read, or, until it is read anew, as we wrote it since."""
+        version, status = self._written.get(project.uid, ("", project.status))
+        return status if version == project.resource_version else project.status
+
+    async def _write(self, project: Project, status: Status) -> bool:
+        """Whether it is written, as far as there is anything to write and anything to write it to."""
         patch = status_patch(project.status, status)
         if patch is None:
-            return
+            return True
         try:
             await self._statuses.patch_status(project.name, patch)
         except NotFoundError:
-            return  # deleted meanwhile
+            return True  # deleted meanwhile
         except KubernetesError as error:
             _LOG.warning("the status of %s could not be written: %s", project.name, error)
-            return
+            return False
         self._last_write = self._clock.now()
-        self._written[project.uid] = status
+        self._written[project.uid] = (project.resource_version, status)
         if self._latest is not None and self._latest[0].uid == project.uid:
             self._latest = (msgspec.structs.replace(self._latest[0], status=status), self._latest[1])
+        return True
 
     async def _emit(self, project: Project, notice: report.Notice) -> None:
         kind: Literal["Normal", "Warning"] = "Warning" if notice.warning else "Normal"
