@@ -111,6 +111,8 @@ async def test_each_step_of_a_release_makes_one_commit_and_helms_own_are_pushed_
         if store == "git":
             assert [commit.files for commit in commits] == [("default/test.yaml",)] * len(commits)
         assert chain.pushes() == ([Pushed(TEST, *step.pushed)] if step.pushed else []), step.subject
+    keys = [key for key, _ in chain.receiver.requests]
+    assert keys == sorted(set(keys))
 
 
 CHANGES = (

@@ -220,5 +220,4 @@ def git_objects(repository: Path) -> bytes:
 def opened(config_map: dict[str, Any]) -> bytes:
     """All that a ConfigMap says, unpacked where it is packed."""
     packed = [base64.b64decode(value) for value in config_map.get("binaryData", {}).values()]
-    texts = [gzip.decompress(one) if one.startswith(b"\x1f\x8b") else one for one in packed]
-    return b"\n".join([json.dumps(config_map).encode(), *texts])
+    return b"\n".join([json.dumps(config_map).encode(), *map(gzip.decompress, packed)])
