@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from reconciler.delivery.deliver import Delivered, Delivery
-from reconciler.errors import KubernetesError, LedgerError, NotFoundError, SpecError
+from reconciler.errors import KubernetesError, NotFoundError, ReconcilerError, SpecError
 from reconciler.operator.clock import Clock, Wait, wait
 from reconciler.operator.reconcile import Reconciler
 from reconciler.operator.reporter import Reporter
@@ -157,7 +157,7 @@ class Loop:
             self._to_tell.clear()
             try:
                 delivered = await self._reconciler.deliver(delivery)
-            except LedgerError as error:
+            except ReconcilerError as error:
                 _LOG.warning("nothing is pushed: %s", error)
                 wait = BACKOFF_FIRST * random.uniform(4, 8)  # noqa: S311 - jitter
                 continue

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from reconciler.errors import KubernetesError, LedgerError, NotFoundError
+from reconciler.errors import FormatError, KubernetesError, LedgerError, NotFoundError
 from reconciler.operator.loop import Loop
 from reconciler.operator.reporter import Reporter
 from tests.chain.faults import When
@@ -139,18 +139,24 @@ class Operator:
         reporter = Reporter(self.server, self.server, clock, EMAIL, wait=clock.wait)
         self.waiters = 2 if process.delivery is None else 3
         loop = Loop(self.server, process.reconciler, process.delivery, reporter, clock, wait=clock.wait)
-        work = asyncio.create_task(loop.run())
+        self.work = asyncio.create_task(loop.run())
         try:
             await self.idle()
             yield
         finally:
-            work.cancel()
-            await asyncio.gather(work, return_exceptions=True)
+            self.work.cancel()
+            await asyncio.gather(self.work, return_exceptions=True)
             await self.world.stop()
 
     async def idle(self) -> None:
-        """Until it waits for something to happen, or for time to pass."""
-        await self.clock.idle(self.waiters)
+        """Until it waits for something to happen, or for time to pass. Raises what it ended of."""
+        idle = asyncio.create_task(self.clock.idle(self.waiters))
+        try:
+            await asyncio.wait([idle, self.work], return_when=asyncio.FIRST_COMPLETED)
+            if self.work.done():
+                self.work.result()
+        finally:
+            idle.cancel()
 
     async def passes(self, seconds: float) -> None:
         """Time passes, and everything that was to happen in it happens when it should."""
@@ -428,6 +434,21 @@ async def test_a_ledger_that_cannot_be_read_for_a_push_is_tried_again_soon(opera
         await operator.passes(10)
         assert operator.world.told[1:] == ["shop/db 1 deployed"]
         assert operator.server.said("hossted", "Ready") == "True UpToDate"
+
+
+async def test_a_ledger_of_a_newer_program_stalls_and_does_not_end_the_process(operator: Operator) -> None:
+    operator.world.cluster.install("shop/web")
+    async with operator.running():
+        await operator.apply()
+        operator.world.cluster.upgrade("shop/web")
+        newer = FormatError("the ledger was written by a newer program: upgrade this one")
+        operator.world.faults.errors["load"] = (When.BEFORE, newer)
+        await operator.server.noticed()
+        await operator.idle()
+        assert operator.server.said("hossted", "Stalled") == "True UnknownFormat"
+        operator.world.faults.errors.clear()
+        await operator.passes(INTERVAL)
+        assert operator.world.told[1:] == ["shop/web 2 deployed"]
 
 
 async def test_after_a_start_that_cannot_record_nothing_is_said_to_be_acknowledged(
