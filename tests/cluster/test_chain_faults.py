@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from reconciler.model import AppKey
-from tests.cluster.chain import ACCOUNT, USER, Chain, NewChain, Pushed
+from tests.cluster.chain import ACCOUNT, USER, Chain, NewChain, Pushed, git
 from tests.controlplane.cluster import CHARTS
 from tests.controlplane.plane import ControlPlane
 
@@ -190,6 +190,9 @@ async def test_a_forbidden_kind_is_named_comes_with_the_permission_and_stays_whe
     result = await chain.settle()
     (commit,) = await chain.commits()
     assert (commit.subject, commit.files) == ("cannot read ingresses", ("cluster.yaml",))
+    await chain.restart()  # what was seen is forgotten; what was recorded is not
+    await chain.settle()
+    assert await chain.commits() == []
     assert chain.pushes() == []
     assert [one.domain for one in chain.recorded(TEST).app_info.ingress_info] == [
         one["domain"] for one in complete
@@ -221,8 +224,10 @@ async def test_no_permission_to_list_releases_never_reads_as_uninstalled(
     operated.helm("uninstall", "test", "--wait")
     await chain.settle()
     assert await chain.subjects() == [subject]
-    assert chain.pushes() == []
-    assert chain.recorded(TEST)
+    await chain.restart()
+    await chain.settle()
+    assert (await chain.commits(), chain.pushes()) == ([], [])
+    assert f"{TEST}.yaml" in git(chain.repository, "ls-tree", "-r", "--name-only", "main")
     rights.whole(resource)
     chain.clock.advance(11 * MINUTES)
     await chain.settle()
