@@ -160,3 +160,29 @@ async def test_what_was_gone_at_the_last_look_and_came_back_unseen_is_not_told_a
     await world.converge()
     assert world.knows()["shop/web"] == "1 deployed"
     await world.check()
+
+
+@pytest.mark.parametrize("kind", PROOF)
+@pytest.mark.parametrize("lost", ["its namespace was denied", "the store was lost"])
+async def test_what_only_the_ledger_knows_is_not_told_as_gone_by_a_look_that_cannot_prove_it(
+    lost: str, kind: Kind, either: World
+) -> None:
+    world = either
+    world.cluster.install("shop/web", "shop/db", "ops/other")
+    await world.converge()
+    if lost == "the store was lost":
+        world.disk.lose_store()
+    else:
+        world.spec(deny_namespaces=("shop",))
+        await world.converge()
+    await world.start()
+    world.cluster.gaps = (Gap(kind, message="500"),)
+    world.cluster.uninstall("shop/db")
+    world.spec(deny_namespaces=())
+    for _ in range(3):
+        await world.step()
+    assert len(world.told) == 3
+    world.cluster.gaps = ()
+    await world.converge()
+    await world.check()
+    assert world.told[3:] == ["shop/db 1 uninstalled"]

@@ -164,7 +164,7 @@ class ConfigMapDisk:
 
 
 class Process:
-    """One leadership, with nothing in memory. ``dead``: killed, and not to be used any more."""
+    """One leadership, with nothing in memory yet."""
 
     def __init__(self, world: "World", gaps: Gaps) -> None:
         self.world = world
@@ -364,17 +364,14 @@ class World:
         words = (_words(known.push).partition(" ") for known in self.receiver.apps.values())
         return {name: rest for name, _, rest in sorted(words)}
 
-    async def check(self, *, may_keep: frozenset[str] = frozenset()) -> None:
-        """The end that everything comes to: the receiver has what is recorded, which is what there is.
-
-        ``may_keep``: apps that it may still have although they are not recorded.
-        """
+    async def check(self) -> None:
+        """The end that everything comes to: the receiver has what is recorded, which is what there is."""
         self.disk.check()
         tip = await self.tip()
         pushes = {AppKey(where, name): known.push for (_, where, name), known in self.receiver.apps.items()}
         for key, app in tip.snapshot.apps.items():
             assert pushes.pop(key) == _emitted(app)
-        assert {str(key) for key, push in pushes.items() if _status(push) != "uninstalled"} <= may_keep
+        assert [str(key) for key, push in pushes.items() if _status(push) != "uninstalled"] == []
         assert set(tip.snapshot.apps) == set(self.cluster.releases)
         for key, release in self.cluster.releases.items():
             assert tip.snapshot.apps[key].helm.revision == release.revision
@@ -396,11 +393,11 @@ class World:
         """Everything but the process, to go back to."""
         receiver = (deepcopy(self.receiver.apps), list(self.receiver.requests))
         kept = (self.project, dict(self.cluster.releases), dict(self.cluster.secrets), list(self.results))
-        return self.disk.save(), receiver, kept, self.clock.monotonic()
+        return self.disk.save(), receiver, kept
 
     def restore(self, saved: Any) -> None:
         """Back to ``save``, but for the clock, which only goes on."""
-        disk, receiver, kept, _ = saved
+        disk, receiver, kept = saved
         assert self.process is None
         self.disk.restore(disk)
         apps: dict[AppId, Known] = deepcopy(receiver[0])
