@@ -235,7 +235,7 @@ def test_whatever_happens_it_ends_right_when_all_is_well_again() -> None:
     run_state_machine_as_test(
         Anything,
         settings=settings(
-            max_examples=60,
+            max_examples=100,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),

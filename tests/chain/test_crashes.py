@@ -49,7 +49,7 @@ def all_at_once(*steps: Step) -> Step:
 
 
 ONE_BY_ONE: tuple[Step, ...] = (install, upgrade, roll_back, another_app_uuid, uninstall, reinstall)
-IN_THREE: tuple[Step, ...] = (install, all_at_once(upgrade, uninstall), all_at_once(roll_back, reinstall))
+IN_TWO: tuple[Step, ...] = (install, all_at_once(upgrade, uninstall))
 READING = frozenset({"look", "load", "clusters", "tip", "departed", "get", "list"})
 """The effects that change nothing: dying at one of these is dying before or after another."""
 
@@ -127,12 +127,12 @@ async def test_killed_at_any_effect_on_a_git_remote_each_change_is_one_commit_an
     world: World,
 ) -> None:
     points, world.faults.uncounted = 0, READING
-    for chapter in await told_straight(world, IN_THREE):
+    for chapter in await told_straight(world, IN_TWO):
         for at in range(len(chapter.effects)):
             for when in When:
                 await survives(world, chapter, at, when)
                 points += 1
-    assert points > 30
+    assert points > 20
 
 
 @pytest.mark.parametrize("step", [install, another_app_uuid], ids=lambda step: step.__name__)

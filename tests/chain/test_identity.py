@@ -248,10 +248,10 @@ def seen(world: World) -> list[tuple[str, str, bool]]:
 
 
 @pytest.fixture
-async def running(either: World) -> World:
-    either.cluster.install("shop/web", "ops/other")
-    await either.converge()
-    return either
+async def running(in_configmaps: World) -> World:
+    in_configmaps.cluster.install("shop/web", "ops/other")
+    await in_configmaps.converge()
+    return in_configmaps
 
 
 async def test_the_secret_appearing_and_changing_the_old_uuid_is_told_uninstalled_before_the_new_one(

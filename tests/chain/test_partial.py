@@ -9,10 +9,10 @@ FAILING = Gap(Kind.PODS, message="the API answered 500")
 
 
 @pytest.fixture
-async def running(either: World) -> World:
-    either.cluster.install("shop/web", "shop/db", "ops/other")
-    await either.converge()
-    return either
+async def running(in_configmaps: World) -> World:
+    in_configmaps.cluster.install("shop/web", "shop/db", "ops/other")
+    await in_configmaps.converge()
+    return in_configmaps
 
 
 PROOF = [Kind.NAMESPACES, Kind.RELEASE_SECRETS, Kind.RELEASE_CONFIGMAPS]
@@ -165,9 +165,9 @@ async def test_what_was_gone_at_the_last_look_and_came_back_unseen_is_not_told_a
 @pytest.mark.parametrize("kind", PROOF)
 @pytest.mark.parametrize("lost", ["its namespace was denied", "the store was lost"])
 async def test_what_only_the_ledger_knows_is_not_told_as_gone_by_a_look_that_cannot_prove_it(
-    lost: str, kind: Kind, either: World
+    lost: str, kind: Kind, in_configmaps: World
 ) -> None:
-    world = either
+    world = in_configmaps
     world.cluster.install("shop/web", "shop/db", "ops/other")
     await world.converge()
     if lost == "the store was lost":

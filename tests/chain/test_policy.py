@@ -225,8 +225,8 @@ async def test_an_image_changed_by_hand_is_recorded_and_told_as_push_on_says(
     assert len(world.told) == pushes
 
 
-async def test_an_install_is_told_with_its_pods_and_once(either: World) -> None:
-    world = either
+async def test_an_install_is_told_with_its_pods_and_once(in_configmaps: World) -> None:
+    world = in_configmaps
     world.spec(settle=Duration(seconds=5))
     world.cluster.install("shop/web", phase="Pending")
     await world.look()
@@ -242,9 +242,9 @@ async def test_an_install_is_told_with_its_pods_and_once(either: World) -> None:
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["in one process", "restarted in between"])
 async def test_an_image_pull_of_minutes_is_recorded_as_it_stands_then_finished_and_told_once_more(
-    restarted: bool, either: World
+    restarted: bool, in_configmaps: World
 ) -> None:
-    world = either
+    world = in_configmaps
     world.spec(settle=Duration(seconds=5))
     world.cluster.install("shop/db")
     await world.converge()
@@ -262,8 +262,8 @@ async def test_an_image_pull_of_minutes_is_recorded_as_it_stands_then_finished_a
     await world.check()
 
 
-async def test_a_release_on_its_way_is_neither_recorded_nor_told_until_it_ends(either: World) -> None:
-    world = either
+async def test_a_release_on_its_way_is_neither_recorded_nor_told_until_it_ends(in_configmaps: World) -> None:
+    world = in_configmaps
     world.cluster.install("shop/web")
     await world.converge()
     world.cluster.upgrade("shop/web", status="pending-upgrade")
@@ -276,9 +276,9 @@ async def test_a_release_on_its_way_is_neither_recorded_nor_told_until_it_ends(e
 
 
 async def test_one_app_that_is_on_its_way_does_not_keep_the_others_from_their_first_record(
-    either: World,
+    in_configmaps: World,
 ) -> None:
-    world = either
+    world = in_configmaps
     world.cluster.install("shop/web")
     world.cluster.install("shop/slow")
     world.cluster.change("shop/slow", status="pending-install")

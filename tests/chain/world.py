@@ -117,7 +117,6 @@ class GitDisk:
 
     def check(self) -> None:
         assert is_clean(self.remote)
-        assert is_clean(self.folder / "clone.git")
 
 
 class ConfigMapDisk:
