@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from reconciler.changes.render_json import changeset_as_json
-from reconciler.changes.render_text import render_text
 from reconciler.delivery.deliver import Delivered
 from reconciler.operator.conditions import conditions
 from reconciler.operator.result import Preview, Result
@@ -33,8 +32,7 @@ def preview(seen: Preview, form: str | None) -> None:
         return
     print(f"cluster {seen.cluster_uuid}")
     if seen.changes:
-        print(f"\nwould record in {seen.location}:\n\n{seen.subject}\n")
-        print(render_text(seen.changes, colour=is_terminal()).rstrip())
+        print(f"\nwould record in {seen.location}:\n\n{_commit(seen.subject, seen.body)}")
     else:
         print(f"\nwould record nothing in {seen.location}: nothing has changed")
     if not seen.endpoint:
@@ -81,8 +79,7 @@ def outcome(result: Result, delivered: Delivered | None, form: str | None) -> No
         return
     if result.changes is not None and result.recorded is not None:
         revision = result.recorded.revision
-        print(f"recorded {revision.id[:12]}: {revision.message.subject}")
-        print(render_text(result.changes, colour=is_terminal()).rstrip())
+        print(f"recorded {revision.id[:12]}: {_commit(revision.message.subject, revision.message.body)}")
     elif result.failure is None:
         print("stopped, as the project says" if result.stopped else "nothing has changed")
     if delivered is not None:
@@ -131,6 +128,11 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 def print_json(value: object) -> None:
     """As indented JSON."""
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def _commit(subject: str, body: str) -> str:
+    """A commit's text as git shows it: the body indented."""
+    return "\n".join((subject, *(f"    {line}".rstrip() for line in body.splitlines())))
 
 
 def _held(plan: Plan) -> dict[str, str]:

@@ -14,7 +14,7 @@ import msgspec
 from reconciler.changes.change import Changeset
 from reconciler.changes.message import message
 from reconciler.delivery import deliver
-from reconciler.errors import LostRaceError, ReconcilerError, SpecError, TooLargeError
+from reconciler.errors import LostRaceError, ReconcilerError, SpecError, TooLargeError, UsageError
 from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
@@ -113,8 +113,8 @@ class Reconciler:
         self._tip: Recorded | None = None
 
     async def reconcile(self, project: Project) -> Result:
-        """One look at the cluster, and what it means. What a cluster, a store or a person does wrong is
-        in the result, not raised."""
+        """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
+        the result, not raised; UsageError is (a recording that is none)."""
         result = Result(at=self._clock.now(), generation=project.generation, stopped=project.spec.stop)
         stage, policy, look = Stage.COLLECT, self._policy(project), None
         try:
@@ -127,6 +127,8 @@ class Reconciler:
                 names = {(release.namespace, release.name) for release in look.releases}
                 result = msgspec.structs.replace(result, gaps=look.gaps, releases=len(names))
             return await self._record(project, policy, look, result)
+        except UsageError:
+            raise
         except ReconcilerError as error:
             failure = Failure.of(stage, error)
             if failure.stalled and not isinstance(error, TooLargeError):
