@@ -6,9 +6,14 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.controlplane.cluster import Cluster
 from tests.controlplane.plane import ControlPlane
+
+# Nothing is timed in tests: a machine that is busy must not fail a property.
+settings.register_profile("untimed")
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

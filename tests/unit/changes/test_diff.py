@@ -204,7 +204,7 @@ def test_each_difference_is_a_detail_of_its_field(
 
 
 @given(apps(), apps())
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_there_are_details_exactly_when_the_digests_differ(before: App, after: App) -> None:
     details = diff_app(before, after)
     assert bool(details) == (before.digest != after.digest)
@@ -213,7 +213,7 @@ def test_there_are_details_exactly_when_the_digests_differ(before: App, after: A
 
 
 @given(apps(), apps())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_way_back_has_the_same_details_turned_round(before: App, after: App) -> None:
     there = {(d.field, d.before, d.after) for d in diff_app(before, after) if d.field is not Field.POD_IMAGE}
     back = {(d.field, d.after, d.before) for d in diff_app(after, before) if d.field is not Field.POD_IMAGE}
@@ -324,7 +324,7 @@ SNAPSHOTS = st.tuples(*(st.none() | apps(key) for key in KEYS)).map(
 
 
 @given(SNAPSHOTS, SNAPSHOTS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_a_changeset_names_exactly_the_apps_that_differ(before, after) -> None:  # type: ignore[no-untyped-def]
     changes = diff(before, after)
     differing = {

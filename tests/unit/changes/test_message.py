@@ -512,7 +512,7 @@ def test_text_from_the_cluster_cannot_add_a_line_or_a_trailer() -> None:
 
 
 @given(apps(), apps())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_difference_has_words(before: App, after: App) -> None:
     changes = diff(make_snapshot(before), make_snapshot(after))
     if changes:

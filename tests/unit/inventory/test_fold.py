@@ -520,7 +520,7 @@ some_gaps = st.lists(
 ).map(tuple)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(some_gaps)
 def test_a_partial_look_at_an_unchanged_cluster_changes_no_app(gaps: tuple[Gap, ...]) -> None:
     partial = without(CLUSTER, {gap.kind for gap in gaps}, gaps)
@@ -530,14 +530,14 @@ def test_a_partial_look_at_an_unchanged_cluster_changes_no_app(gaps: tuple[Gap, 
     assert not found.waiting
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(some_gaps)
 def test_a_partial_first_look_never_calls_an_app_gone(gaps: tuple[Gap, ...]) -> None:
     found = folded(without(CLUSTER, {gap.kind for gap in gaps}, gaps))
     assert not any(found.is_gone(key) for key in FULL.apps)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.randoms(use_true_random=False), some_gaps | st.just(()), st.booleans())
 def test_the_inventory_does_not_depend_on_the_order_of_the_objects(
     rng: random.Random, gaps: tuple[Gap, ...], known: bool
@@ -552,7 +552,7 @@ def test_the_inventory_does_not_depend_on_the_order_of_the_objects(
     assert list(shuffled.apps) == list(expected.apps)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sets(st.sampled_from([each for each in a_cluster() if not hasattr(each, "driver")]), max_size=12))
 def test_what_comes_out_is_sorted_and_without_duplicates(chosen: set[Any]) -> None:
     releases = [each for each in a_cluster() if hasattr(each, "driver")]

@@ -48,7 +48,7 @@ uuid_secrets = st.builds(
 ) | st.builds(UuidSecret, value=st.just(""), problem=st.text(min_size=1))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.builds(
         Look,

@@ -255,7 +255,7 @@ STATES = st.sampled_from((OLD, NEW, PENDING, make_app(revision=3), None))
 
 
 @given(st.lists(st.tuples(st.floats(0.5, 20), STATES), min_size=1, max_size=12), st.sampled_from((0.0, 5.0)))
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=60)
 def test_whoever_follows_the_next_look_gets_a_verdict_in_bounded_time(
     steps: list[tuple[float, App | None]], settle: float
 ) -> None:

@@ -185,7 +185,7 @@ def situations(
 
 
 @given(situations(), st.sampled_from((PolicyInEffect(), PolicyInEffect(denyNamespaces=("team-*",)))))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_recording_keeps_its_guarantees(
     situation: tuple[Mapping[AppKey, App], Inventory, Mapping[AppKey, Verdict], dict[AppKey, str]],
     policy: PolicyInEffect,

@@ -140,7 +140,7 @@ def test_a_push_is_decided_by_a_field_and_says_by_which(
 
 
 @given(apps(), apps())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_never_pushes_nothing_and_no_list_pushes_what_is_told_the_same(before: App, after: App) -> None:
     assert not worth_pushing("Never", before, after).push
     if tells_the_same(before, after):
@@ -148,7 +148,7 @@ def test_never_pushes_nothing_and_no_list_pushes_what_is_told_the_same(before: A
 
 
 @given(apps(), apps())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_change_pushes_whatever_helm_update_pushes(before: App, after: App) -> None:
     if worth_pushing("HelmUpdate", before, after).push:
         assert worth_pushing("AnyChange", before, after).push

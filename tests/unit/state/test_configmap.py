@@ -83,7 +83,7 @@ ONE, TWO, THREE = revisions(3)
 contents = st.dictionaries(st.sampled_from("abcdef"), st.integers(1, 3), max_size=6)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(contents, min_size=1, max_size=45), st.integers(1, 30))
 def test_every_revision_that_is_kept_is_rebuilt_as_it_was_recorded(
     sequence: list[dict[str, int]], history: int

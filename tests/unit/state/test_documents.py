@@ -140,13 +140,13 @@ class TestRoundTrip:
         assert reader.load(dump_cluster(Cluster(name=text)))["name"] == text
 
     # Lone surrogates cannot be in an app: it comes from UTF-8.
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
     def test_any_string_comes_back_as_the_same_string(self, text: str) -> None:
         cluster = Cluster(name=text, unreadable=(text, f"x {text}"))
         assert load_cluster(dump_cluster(cluster), WHERE) == cluster
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.from_type(App))
     def test_any_app_comes_back_as_the_same_app_and_gives_the_same_bytes(self, app: App) -> None:
         text = dump_app(app)
@@ -168,7 +168,7 @@ near_words = st.one_of(
 class TestByHand:
     """Documents that a person wrote, or that hold texts near the borders of what may stand bare."""
 
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(near_words)
     def test_any_text_comes_back_as_it_was(self, text: str) -> None:
         app = make_app(app_version=text, chart=text, hosts=[text])

@@ -41,7 +41,7 @@ async def settled(access: StandIn, entries: Mapping[AppKey, Entry]) -> None:
 writes = st.dictionaries(st.integers(0, 24), st.one_of(st.none(), st.sampled_from("abc")), max_size=12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(writes, max_size=6), st.booleans())
 def test_any_sequence_of_writes_reads_back_as_a_dict_would(
     sequence: list[dict[int, str | None]], anew: bool
