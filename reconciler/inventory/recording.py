@@ -146,7 +146,7 @@ def _allowed_gaps(gaps: tuple[Gap, ...], policy: PolicyInEffect) -> tuple[Gap, .
 
 
 def _listed(directory: Path, name: str, kind: type[_T]) -> tuple[_T, ...]:
-    return _decoded(_path(directory, name), tuple[kind, ...])  # type: ignore[valid-type]
+    return _decoded(_path(directory, name), tuple[kind, ...])  # type: ignore[valid-type]  # a type made while running
 
 
 def _decoded(path: Path, form: type[_T]) -> _T:

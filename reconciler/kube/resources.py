@@ -80,7 +80,7 @@ _UUID_BODY = msgspec.json.Decoder(wire.UuidBody)
 
 def _reader(of: type[W], keep: Callable[[W], T]) -> Callable[[bytes], Page[T]]:
     """A reader of pages whose items have a wire type, and what is kept of each."""
-    decoder: msgspec.json.Decoder[wire.ListOf[W]] = msgspec.json.Decoder(wire.ListOf[of])  # type: ignore[valid-type]
+    decoder: msgspec.json.Decoder[wire.ListOf[W]] = msgspec.json.Decoder(wire.ListOf[of])  # type: ignore[valid-type]  # a type made while running
 
     def read(body: bytes) -> Page[T]:
         page = decoder.decode(body)

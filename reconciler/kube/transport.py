@@ -171,10 +171,10 @@ def _load(context: str | None, kubeconfig: Path | None) -> _Connection:
     configuration.keep_alive = True
     try:
         if context is None and kubeconfig is None and not _kubeconfig_exists(config):
-            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # ships no types
         else:
             # Nothing is written back: the file belongs to the person.
-            config.load_kube_config(  # type: ignore[no-untyped-call]
+            config.load_kube_config(  # type: ignore[no-untyped-call]  # ships no types
                 config_file=str(kubeconfig) if kubeconfig else None,
                 context=context,
                 client_configuration=configuration,

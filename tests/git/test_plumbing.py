@@ -1,6 +1,7 @@
 """Running git: what it says when it fails, and that nothing of it stays behind."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,16 @@ def endless(then: str = "true") -> tuple[str, ...]:
     return ("-c", f"alias.endless=!{then}; sleep 1000 & wait", "endless")
 
 
-async def started(path: Path) -> None:
+@pytest.fixture
+def began(tmp_path: Path) -> Path:
+    """A pipe by which another process tells that it runs: reading it waits for that."""
+    os.mkfifo(tmp_path / "began")
+    return tmp_path / "began"
+
+
+async def told_by(pipe: Path) -> None:
     async with asyncio.timeout(30):
-        while not (path / "started").exists():  # noqa: ASYNC110 - another process tells us by a file
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(pipe.read_bytes)
 
 
 def test_a_failure_is_one_sentence_with_gits_own_reason(path: Path) -> None:
@@ -50,12 +57,10 @@ def test_a_git_that_takes_too_long_is_ended_with_its_children(path: Path) -> Non
     assert git_processes(path) == []
 
 
-async def test_cancelling_ends_the_git_that_runs_and_waits_for_it(path: Path) -> None:
+async def test_cancelling_ends_the_git_that_runs_and_waits_for_it(path: Path, began: Path) -> None:
     repository = Repository(path)
-    task = asyncio.create_task(
-        repository.in_thread(lambda: repository.run(*endless(f"touch {path}/started")))
-    )
-    await started(path)
+    task = asyncio.create_task(repository.in_thread(lambda: repository.run(*endless(f"echo > {began}"))))
+    await told_by(began)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -63,34 +68,34 @@ async def test_cancelling_ends_the_git_that_runs_and_waits_for_it(path: Path) ->
     assert await repository.in_thread(lambda: repository.text("rev-parse", "--is-bare-repository")) == "true"
 
 
-async def test_cancelled_work_starts_no_further_git(path: Path) -> None:
+async def test_cancelled_work_starts_no_further_git(path: Path, began: Path) -> None:
     repository = Repository(path)
     went_on = []
 
     def work() -> None:
         try:
-            repository.run(*endless(f"touch {path}/started"))
+            repository.run(*endless(f"echo > {began}"))
         except StoreError:
             repository.run("update-ref", "refs/heads/main", "HEAD")
             went_on.append(True)
 
     task = asyncio.create_task(repository.in_thread(work))
-    await started(path)
+    await told_by(began)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert went_on == []
 
 
-async def test_cancelling_a_stream_ends_its_git(path: Path) -> None:
+async def test_cancelling_a_stream_ends_its_git(path: Path, began: Path) -> None:
     repository = Repository(path)
 
     async def read() -> None:
-        async for _ in repository.stream(*endless(f"touch {path}/started")):
+        async for _ in repository.stream(*endless(f"echo > {began}")):
             pass
 
     task = asyncio.create_task(read())
-    await started(path)
+    await told_by(began)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -91,7 +91,7 @@ async def test_the_timeout_is_of_the_whole_request_not_of_each_byte() -> None:
         while True:
             writer.write(b"x")
             await writer.drain()
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.01)  # what is tested is a server that is slow
 
     result, _ = await pushed_to(one_byte_at_a_time, seconds=0.1)
     assert result == Again("no answer within 0.1 s")

@@ -325,7 +325,7 @@ SNAPSHOTS = st.tuples(*(st.none() | apps(key) for key in KEYS)).map(
 
 @given(SNAPSHOTS, SNAPSHOTS)
 @settings(max_examples=20)
-def test_a_changeset_names_exactly_the_apps_that_differ(before, after) -> None:  # type: ignore[no-untyped-def]
+def test_a_changeset_names_exactly_the_apps_that_differ(before, after) -> None:  # type: ignore[no-untyped-def]  # drawn values
     changes = diff(before, after)
     differing = {
         key

@@ -39,7 +39,7 @@ def _snapshot(app: App | None) -> Snapshot:
 
 def helm(revision: int, version: str = "18.3.3", **other: object) -> App:
     defaults = {"updated": f"2026-11-21T00:00:{revision:02}Z"}
-    return make_app(revision=revision, chart_version=version, **(defaults | other))  # type: ignore[arg-type]
+    return make_app(revision=revision, chart_version=version, **(defaults | other))  # type: ignore[arg-type]  # passed on
 
 
 ONE = [
@@ -295,7 +295,7 @@ def test_a_single_change_is_told_in_a_sentence(before: App | None, after: App | 
 
 
 def many(namespace: str = "default", *names: str, **other: object) -> list[App]:
-    return [make_app(namespace, name, **other) for name in names]  # type: ignore[arg-type]
+    return [make_app(namespace, name, **other) for name in names]  # type: ignore[arg-type]  # passed on
 
 
 ABC = many("default", "a", "b", "c")

@@ -102,7 +102,7 @@ def reordered(release: dict[str, Any]) -> dict[str, Any]:
     [
         reordered(body(templates=50, template=noise(9_000))),
         dict(reversed(body(templates=50, template=noise(9_000)).items())),
-        {**body(), "info": {"resources": {"v1/Lock": [{"metadata": {}, "lock": 1}]}, **body()["info"]}},  # type: ignore[dict-item]
+        {**body(), "info": {"resources": {"v1/Lock": [{"metadata": {}, "lock": 1}]}, **body()["info"]}},  # type: ignore[dict-item]  # JSON
     ],
     ids=["alphabetical", "reversed", "a lock before the chart"],
 )
@@ -133,8 +133,8 @@ def changed(**members: object) -> bytes:
     return gzip.compress(go_json({key: value for key, value in release.items() if value is not None}))
 
 
-CHART: dict[str, Any] = body()["chart"]  # type: ignore[assignment]
-INFO: dict[str, Any] = body()["info"]  # type: ignore[assignment]
+CHART: dict[str, Any] = body()["chart"]  # type: ignore[assignment]  # JSON
+INFO: dict[str, Any] = body()["info"]  # type: ignore[assignment]  # JSON
 WHOLE = gzip.compress(go_json(body(template=noise(20_000))))
 BROKEN: dict[str, tuple[str, str]] = {
     "empty": ("", "is empty"),

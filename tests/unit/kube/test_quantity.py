@@ -53,5 +53,5 @@ def test_what_is_no_quantity_is_refused(text: str) -> None:
     suffix=st.sampled_from(["", "m", "k", "M", "G", "T", "Ki", "Mi", "Gi", "Ti"]),
 )
 def test_a_quantity_agrees_with_the_client_librarys_reading(number: object, suffix: str) -> None:
-    theirs = parse_quantity(f"{number}{suffix}")  # type: ignore[no-untyped-call]
+    theirs = parse_quantity(f"{number}{suffix}")  # type: ignore[no-untyped-call]  # ships no types
     assert whole_bytes(f"{number}{suffix}") == ceil(Fraction(theirs))

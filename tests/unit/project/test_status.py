@@ -295,6 +295,6 @@ statuses = st.builds(
 def test_the_patch_turns_the_old_status_into_the_new_one(old: Status, new: Status) -> None:
     before = as_json(old)
     patch = status_patch(old, new)
-    after = before if patch is None else merged({"status": before}, patch)["status"]  # type: ignore[index]
+    after = before if patch is None else merged({"status": before}, patch)["status"]  # type: ignore[index]  # JSON
     assert read(after) == new
     assert (patch is None) == (old == new)
