@@ -195,6 +195,8 @@ KEPT = """
 import signal
 from pathlib import Path
 from tests.controlplane.processes import Processes
+# A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 processes = Processes()
 process = processes.start("sleep", Path("/bin/sleep"), "600")
 print(process.handle.pid, processes.folder, flush=True)
