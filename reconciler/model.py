@@ -269,11 +269,6 @@ def encode(value: object) -> bytes:
     return msgspec.json.encode(value)
 
 
-def decode_app(data: bytes) -> App:
-    """The inverse of ``encode`` for a stored app; ``msgspec.ValidationError`` if it is not one."""
-    return _APP.decode(data)
-
-
 def digest_of(data: bytes) -> str:
     return blake2b(data, digest_size=32).hexdigest()
 
@@ -281,6 +276,3 @@ def digest_of(data: bytes) -> str:
 def rfc3339(moment: datetime) -> str:
     """A moment in UTC to the second, with Z: the form of Kubernetes' own timestamps."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-_APP = msgspec.json.Decoder(App)

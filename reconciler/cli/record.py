@@ -8,20 +8,15 @@ data of Secrets are never in it.
 import argparse
 import asyncio
 from pathlib import Path
-from typing import TypeVar
-
-from msgspec.structs import replace
 
 from reconciler.changes.wording import count
 from reconciler.cli.live import tell_gaps
 from reconciler.errors import KubernetesError, UsageError
 from reconciler.inventory.live import LiveSource
-from reconciler.inventory.objects import Claim, Ingress, Look, Pod, Service, Workload
+from reconciler.inventory.objects import Look
 from reconciler.inventory.recording import is_recording, write_recording
 from reconciler.kube.client import Client
 from reconciler.model import PolicyInEffect
-
-_Object = TypeVar("_Object", Pod, Service, Claim, Ingress, Workload)
 
 
 async def run(arguments: argparse.Namespace) -> int:
@@ -36,26 +31,10 @@ async def run(arguments: argparse.Namespace) -> int:
     if not look.kube_system_uid:
         why = look.gaps[0].message if look.gaps else "it has no namespace kube-system"
         raise KubernetesError(f"the cluster cannot be read, nothing is recorded: {why}")
-    await asyncio.to_thread(write_recording, _steady(look), directory)
+    await asyncio.to_thread(write_recording, look, directory)
     print(f"recorded {_summary(look)} in {directory}")
     tell_gaps(look.gaps)
     return int(any(not gap.forbidden for gap in look.gaps))
-
-
-def _steady(look: Look) -> Look:
-    """The look without its objects' resource versions, which tell nothing and change all the time."""
-
-    def steady(objects: tuple[_Object, ...]) -> tuple[_Object, ...]:
-        return tuple(replace(each, meta=replace(each.meta, resource_version="")) for each in objects)
-
-    return replace(
-        look,
-        pods=steady(look.pods),
-        services=steady(look.services),
-        claims=steady(look.claims),
-        ingresses=steady(look.ingresses),
-        workloads=steady(look.workloads),
-    )
 
 
 def _check(directory: Path) -> None:

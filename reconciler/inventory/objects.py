@@ -49,7 +49,6 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
     namespace: str
     name: str
     uid: str = ""
-    resource_version: str = ""
     release_name: str = ""
     release_namespace: str = ""
     instance: str = ""

@@ -98,7 +98,6 @@ def _meta(meta: wire.ObjectMeta) -> objects.Meta:
         namespace=meta.namespace,
         name=meta.name,
         uid=meta.uid,
-        resource_version=meta.resource_version,
         release_name=annotations.release_name,
         release_namespace=annotations.release_namespace,
         instance=labels.instance,

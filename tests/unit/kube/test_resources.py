@@ -23,7 +23,7 @@ from reconciler.kube import resources
 from reconciler.kube.resources import ListedRelease, Resource
 
 META = {"name": "it", "namespace": "shop", "uid": "u", "resourceVersion": "5"}
-PLAIN = Meta("shop", "it", "u", "5")
+PLAIN = Meta("shop", "it", "u")
 
 
 def read(resource: Resource[Any], item: dict[str, object]) -> object:
@@ -117,7 +117,7 @@ def test_of_metadata_helms_marks_and_the_controlling_owner_are_kept() -> None:
         ],
     }
     kept = read(resources.PODS, {"metadata": metadata})
-    assert kept == Pod(Meta("shop", "it", "u", "5", "r", "n", "i", True, Owner("ReplicaSet", "s", "2")), "")
+    assert kept == Pod(Meta("shop", "it", "u", "r", "n", "i", True, Owner("ReplicaSet", "s", "2")), "")
 
 
 def test_a_release_is_kept_as_its_labels_tell_it() -> None:
