@@ -115,7 +115,10 @@ class Signing(Part, frozen=True):
 
 
 class GitState(Part, frozen=True):
-    """State in a git repository. ``{cluster_uuid}`` in a branch name is replaced."""
+    """State in a git repository. ``{cluster_uuid}`` in a branch name is replaced.
+
+    ``subject_suffix`` ends each commit's subject (``[skip ci]``); ``push_options``: git's own, for forges.
+    """
 
     url: str
     branch: str = "main"
@@ -123,8 +126,15 @@ class GitState(Part, frozen=True):
     secret_ref: SecretRef | None = None
     author: Author = Author()
     signing: Signing | None = None
+    subject_suffix: str = ""
+    push_options: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.subject_suffix.isprintable() or len(self.subject_suffix) > 64:
+            raise ValueError("subjectSuffix: must be text on one line, of at most 64 characters")
+        for option in self.push_options:
+            if not option or not option.isprintable() or len(option) > 256:
+                raise ValueError("pushOptions: each must be text on one line, of at most 256 characters")
         if not re.fullmatch(r"(file:///|https://|ssh://)\S+", self.url):
             raise ValueError("url: must begin with file:///, https:// or ssh:// and have no spaces")
         if re.match(r"(https://[^/]*@|ssh://[^/@]*:[^/]*@)", self.url):
@@ -254,14 +264,10 @@ class Spec(Policy, frozen=True, kw_only=True):
 
         A project with any of these is not served: a field that is accepted and has no effect misleads.
         """
-        git = self.state if isinstance(self.state, GitState) else None
         asked = (
             ("push.approval", "Required", self.push.approval == "Required"),
             ("rules", "a rule of one's own", bool(self.rules)),
             ("brake.percent", f"anything but {Brake().percent}", self.brake != Brake()),
-            ("state.git.url", "anything but file://", git is not None and git.scheme != "file"),
-            ("state.git.secretRef", "a secret", git is not None and git.secret_ref is not None),
-            ("state.git.signing", "signing", git is not None and git.signing is not None),
         )
         return tuple(
             f"spec.{field}: {what} is not supported by this version"

@@ -79,6 +79,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     revision: tuple[int, ...] = ()
     summary: Summary | None = None
     snapshot: SnapshotRef | None = None
+    signingKey: str = ""
     lastHandledReconcileAt: str = ""
 
     def condition(self, kind: str) -> Condition | None:

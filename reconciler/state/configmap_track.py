@@ -147,6 +147,16 @@ class ConfigMapTrack:
         self._tip = self._tip_at(moved, wanted, result, entries)
         return result
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return ()
+
+    async def protest(self, instance: str, against: str) -> None:
+        pass
+
+    async def withdraw(self) -> None:
+        pass
+
     async def history(self, app: AppKey | None = None) -> AsyncIterator[Revision]:
         """Revisions, newest first, as far back as they are kept."""
         async for entry in self._entries():

@@ -21,7 +21,8 @@ from reconciler.state import git_layout as layout
 from reconciler.state import git_objects as objects
 from reconciler.state.documents import load_kube_system_uid
 from reconciler.state.git_branches import Branches, LocalBranches, RemoteBranches
-from reconciler.state.git_plumbing import GitError, Repository, redacted
+from reconciler.state.git_plumbing import GitError, Repository
+from reconciler.state.git_remote import Remote
 from reconciler.state.git_track import GitTrack
 from reconciler.state.store import ClusterDirectory, Revision
 
@@ -45,9 +46,10 @@ def open_git_store(*, path: Path, url: str | None, branch: str, author: str = la
     store (``file://`` or an absolute path), or None: ``path`` is the store itself. ``branch`` may hold
     ``{cluster_uuid}``. ``author`` is ``Name <email>``. Raises SpecError for what cannot be used.
     """
+    repository = Repository(path.absolute(), durable=url is None)
     return GitStore(
-        Repository(path.absolute(), durable=url is None),
-        url=layout.checked_url(url) if url is not None else None,
+        repository,
+        remote=None if url is None else Remote(repository, layout.checked_url(url)),
         branch=layout.checked_branch(branch),
         author=layout.checked_author(author),
     )
@@ -56,12 +58,12 @@ def open_git_store(*, path: Path, url: str | None, branch: str, author: str = la
 class GitStore:
     """Keeps snapshots in git. One operation at a time; only ``history`` runs beside others."""
 
-    def __init__(self, repository: Repository, *, url: str | None, branch: str, author: str) -> None:
+    def __init__(self, repository: Repository, *, remote: Remote | None, branch: str, author: str) -> None:
         self._repository = repository
-        self._url = url
+        self._remote = remote
         self._branch = branch
         self._branches: Branches = (
-            LocalBranches(repository) if url is None else RemoteBranches(repository, url)
+            LocalBranches(repository) if remote is None else RemoteBranches(repository, remote)
         )
         self._author = author
         self._lock = asyncio.Lock()
@@ -72,7 +74,7 @@ class GitStore:
 
     @property
     def location(self) -> str:
-        return redacted(self._url) if self._url is not None else str(self._repository.path)
+        return self._remote.location if self._remote is not None else str(self._repository.path)
 
     def track(self, cluster_uuid: str) -> GitTrack:
         """The observed track of a cluster; StoreError for a UUID that cannot be a directory's name."""
@@ -108,6 +110,8 @@ class GitStore:
         A damaged cache is made again and the work repeated; a damaged store is a StoreError that says so.
         """
         async with self._lock:
+            if self._remote is not None:
+                await self._remote.prepare()
             return await self._repository.in_thread(lambda: self._robustly(work))
 
     def stream(self, commit: str, path: str) -> AsyncGenerator[Revision, None]:
@@ -176,8 +180,9 @@ class GitStore:
 
     def _initialise(self) -> None:
         path = self._repository.path
-        if self._url is not None:
-            (path / _MARKER).write_text(f"A cache of {redacted(self._url)}; it may be deleted at any time.\n")
+        if self._remote is not None:
+            said = f"A cache of {self._remote.location}; it may be deleted at any time.\n"
+            (path / _MARKER).write_text(said)
         # For people who clone it: the branch that they get.
         shown = self._branch if layout.PLACEHOLDER not in self._branch else "main"
         # An earlier attempt may have been cut short: init goes on from whatever is there.
@@ -188,7 +193,7 @@ class GitStore:
     def _is_our_cache(self) -> bool:
         """Whether nothing is lost with it: it is marked as ours, or not there at all."""
         path = self._repository.path
-        return self._url is not None and ((path / _MARKER).is_file() or not path.exists())
+        return self._remote is not None and ((path / _MARKER).is_file() or not path.exists())
 
     def _is_damaged(self) -> bool:
         try:

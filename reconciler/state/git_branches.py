@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import quote
 
-from reconciler.errors import StoreError
-from reconciler.state.git_plumbing import GitError, Repository, redacted
+from reconciler.state.git_plumbing import GitError, Repository
+from reconciler.state.git_remote import Remote
 
 _logger = logging.getLogger(__name__)
 
@@ -62,12 +62,12 @@ class RemoteBranches:
     A mirror's name is the branch's with its slashes quoted: ``a`` and ``a/b`` may follow one another.
     """
 
-    def __init__(self, repository: Repository, url: str) -> None:
+    def __init__(self, repository: Repository, remote: Remote) -> None:
         self._repository = repository
-        self._url = url
+        self._remote = remote
 
     def tip(self, ref: str) -> str | None:
-        there = self._ask(ref).get(ref)
+        there = self._remote.branches(ref).get(ref)
         mirror = _mirror(ref)
         here = _refs(self._repository, mirror).get(mirror)
         if there == here:
@@ -76,52 +76,30 @@ class RemoteBranches:
             self._repository.run("update-ref", "-d", mirror)
             return None
         # With "+" since the remote is what counts, even if people have rewritten its history.
-        options = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
-        self._repository.run("fetch", *options, self._url, f"+{ref}:{mirror}")
+        self._remote.fetch(f"+{ref}:{mirror}")
         return _refs(self._repository, mirror).get(mirror)
 
     def matching(self, pattern: str) -> tuple[str, ...]:
-        return tuple(self._ask(pattern))
+        return tuple(self._remote.branches(pattern))
 
     def advance(self, ref: str, *, old: str | None, new: str) -> bool:
         # The lease is the compare-and-swap. It forces nothing: ``new`` is a child of ``old``, so when the
         # lease holds this is a fast-forward.
-        lease = f"--force-with-lease={ref}:{old or ''}"
         try:
-            self._repository.run("push", "--quiet", "--no-verify", lease, self._url, f"{new}:{ref}")
-        except GitError as error:
+            self._remote.push(f"{new}:{ref}", lease=f"{ref}:{old or ''}")
+        except GitError:
             # What git says about a lost race differs by version and server; the tips do not.
-            there = self._ask(ref).get(ref)
+            there = self._remote.branches(ref).get(ref)
             if there == old:
-                why = error.detail or error
-                raise StoreError(
-                    f"the state repository {redacted(self._url)} did not take the commit: {why}"
-                ) from error
+                raise
             if there != new:
                 return False
         try:
             self._repository.run("update-ref", _mirror(ref), new)
         except GitError as error:
             # The revision exists; the next look fetches it.
-            _logger.warning("the cache of %s missed its own commit: %s", redacted(self._url), error)
+            _logger.warning("the cache of %s missed its own commit: %s", self._remote.location, error)
         return True
-
-    def _ask(self, pattern: str) -> Mapping[str, str]:
-        try:
-            answer = self._repository.text("ls-remote", "--refs", self._url, pattern)
-        except GitError as error:
-            # git also fails when it is the cache that it cannot read: then this fails too, as such.
-            self._repository.run("for-each-ref", strict=True)
-            raise StoreError(
-                f"the state repository {redacted(self._url)} cannot be reached: {error.detail or error}"
-            ) from error
-        found = {}
-        for line in answer.splitlines():
-            commit, _, ref = line.partition("\t")
-            # A pattern also matches the ends of longer names.
-            if ref.startswith("refs/heads/"):
-                found[ref] = commit
-        return found
 
 
 def _mirror(ref: str) -> str:

@@ -3,7 +3,7 @@
 Nothing here moves a ref: a commit that is made is only an object until somebody points at it.
 """
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from itertools import pairwise
@@ -175,11 +175,12 @@ def make_commit(
     author: str,
     happened: datetime,
     recorded: datetime,
+    sign: Callable[[bytes], str] | None = None,
 ) -> str:
     """Make a commit that differs from its parent in these files (None: deleted) alone, and tell its hash.
 
-    ``author`` is ``Name <email>``. Small imports stay loose objects (git's ``fastimport.unpackLimit``, 100),
-    which ``maintain`` packs.
+    ``author`` is ``Name <email>``. ``sign``: from a commit's bytes to an armored signature. Small imports
+    stay loose objects (git's ``fastimport.unpackLimit``, 100), which ``maintain`` packs.
     """
     text = message.render().encode(errors="replace")
     lines = [
@@ -199,7 +200,17 @@ def make_commit(
     zeros = "0" * (len(parent) if parent is not None else _hash_length(repository))
     lines.append(f"\nget-mark :1\nreset {_NOWHERE}\nfrom {zeros}\n\ndone\n".encode())
     made = repository.run("fast-import", "--quiet", "--done", "--date-format=raw", stdin=b"".join(lines))
-    return made.decode().strip()
+    commit = made.decode().strip()
+    return commit if sign is None else _signed(repository, commit, sign)
+
+
+def _signed(repository: Repository, commit: str, sign: Callable[[bytes], str]) -> str:
+    """The same commit with a signature; fast-import cannot make one (git before 2.50)."""
+    unsigned = repository.run("cat-file", "commit", commit)
+    headers, _, text = unsigned.partition(b"\n\n")
+    signature = sign(unsigned).rstrip("\n").replace("\n", "\n ").encode()
+    signed = headers + b"\ngpgsig " + signature + b"\n\n" + text
+    return repository.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=signed).decode().strip()
 
 
 def _hash_length(repository: Repository) -> int:

@@ -121,6 +121,16 @@ class GitTrack:
 
         return await self._store.perform(work)
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return ()
+
+    async def protest(self, instance: str, against: str) -> None:
+        pass
+
+    async def withdraw(self) -> None:
+        pass
+
     async def history(self, app: AppKey | None = None) -> AsyncGenerator[Revision, None]:
         path = self._directory if app is None else f"{self._directory}/{layout.app_file(app)}"
         tip = await self._store.perform(lambda: self._branches.tip(self._ref))

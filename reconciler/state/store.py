@@ -44,11 +44,27 @@ class Revision(msgspec.Struct, frozen=True):
     recorded: datetime
 
 
+class Repair(msgspec.Struct, frozen=True):
+    """Something of a track that is not as the reconciler left it. The next append puts it right.
+
+    ``what``: for people, without a first capital or a last stop: ``default/test was edited by Jane Doe in
+    1a2b3c4d``. ``key``: the app that it is about, if it is about one.
+    """
+
+    what: str
+    key: AppKey | None = None
+
+
 class Recorded(msgspec.Struct, frozen=True):
-    """A revision and the snapshot that it holds."""
+    """A revision and the snapshot that it holds.
+
+    ``repairs``: what others have done to it since, or what was lost of it. The snapshot is what the
+    reconciler last recorded, as far as that is still known; what was done to it is not in there.
+    """
 
     revision: Revision
     snapshot: Snapshot
+    repairs: tuple[Repair, ...] = ()
 
 
 class ClusterDirectory(msgspec.Struct, frozen=True):
@@ -79,11 +95,28 @@ class Track(Protocol):
         happened: datetime,
         recorded: datetime,
     ) -> Recorded:
-        """Append a snapshot on top of ``on``; only what ``changes`` names is written.
+        """Append a snapshot on top of ``on``; only what ``changes`` names, and what ``on.repairs`` asks
+        for, is written. ``changes`` may be empty when there are repairs.
 
         Raises LostRaceError when ``on`` is not the tip any more (read the tip and build again),
         StoreError when nothing is known to be written, TooLargeError when it does not fit.
         """
+        ...
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What people should know of the track, as of the last look: sentences, until it is so no more."""
+        ...
+
+    async def protest(self, instance: str, against: str) -> None:
+        """Leave word in the store that ``instance``, which stopped, found the track written by ``against``.
+
+        The other one's ``notices`` say so. Idempotent; ``withdraw`` takes it back. StoreError.
+        """
+        ...
+
+    async def withdraw(self) -> None:
+        """Take back what this process' ``protest`` left, if anything."""
         ...
 
     def history(self, app: AppKey | None = None) -> AsyncIterator[Revision]:

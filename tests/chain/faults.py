@@ -131,6 +131,16 @@ class FaultyTrack:
             ),
         )
 
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return self._inner.notices
+
+    async def protest(self, instance: str, against: str) -> None:
+        await self._faults.effect("protest", lambda: self._inner.protest(instance, against))
+
+    async def withdraw(self) -> None:
+        await self._faults.effect("withdraw", self._inner.withdraw)
+
     def history(self, app: AppKey | None = None) -> AsyncIterator[Revision]:
         return self._inner.history(app)
 

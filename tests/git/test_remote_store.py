@@ -13,6 +13,7 @@ from reconciler.state.git import GitStore, open_git_store
 from reconciler.state.git_branches import RemoteBranches
 from reconciler.state.git_objects import make_commit
 from reconciler.state.git_plumbing import GitError, Repository
+from reconciler.state.git_remote import Remote
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import HAPPENED, RECORDED, append, is_clean, remove_document, spoil_objects
@@ -25,6 +26,11 @@ REF_OF_MIRROR = f"refs/hossted/tips/{BRANCH}"
 
 def snapshot_of_cluster(cluster_uuid: str, revision: int) -> Snapshot:
     return make_snapshot(make_app(revision=revision, cluster_uuid=cluster_uuid), cluster_uuid=cluster_uuid)
+
+
+def branches_of(cache: Path, remote: GitRemoteFactory) -> RemoteBranches:
+    repository = Repository(cache)
+    return RemoteBranches(repository, Remote(repository, f"file://{remote.repository}"))
 
 
 def make_child(cache: Path, parent: str) -> str:
@@ -124,7 +130,7 @@ class TestCrash:
         cache = tmp_path / "cache-1.git"
         child = make_child(cache, first.revision.id)
         git(cache, "push", "--quiet", str(remote.repository), f"{child}:{REF}")
-        branches = RemoteBranches(Repository(cache), f"file://{remote.repository}")
+        branches = branches_of(cache, remote)
         assert branches.advance(REF, old=first.revision.id, new=child)
 
     async def test_the_branch_is_moved_by_compare_and_swap_and_never_back(
@@ -134,7 +140,7 @@ class TestCrash:
         first = await append(track, make_snapshot(make_app()), None)
         child = make_child(tmp_path / "cache-1.git", first.revision.id)
         second = await append(track, make_snapshot(make_app(revision=2)), first)
-        branches = RemoteBranches(Repository(tmp_path / "cache-1.git"), f"file://{remote.repository}")
+        branches = branches_of(tmp_path / "cache-1.git", remote)
         assert not branches.advance(REF, old=first.revision.id, new=child)
         assert not branches.advance(REF, old=None, new=child)
         # People took the branch back: what follows on the commit that they removed must not bring it back.

@@ -73,16 +73,6 @@ FILE = GitState(url="file:///srv/record.git")
     [
         ({"brake": Brake(percent=50)}, "spec.brake.percent: anything but 30"),
         ({"rules": (Rule(action="Push"),)}, "spec.rules: a rule of one's own"),
-        ({"state": GitState(url="https://example.com/x")}, "spec.state.git.url: anything but file://"),
-        ({"state": GitState(url="ssh://git@example.com/x")}, "spec.state.git.url: anything but file://"),
-        (
-            {"state": GitState(url="file:///x", secret_ref=SecretRef(name="key"))},
-            "spec.state.git.secretRef: a secret",
-        ),
-        (
-            {"state": GitState(url="file:///x", signing=Signing(secret_ref=SecretRef(name="key")))},
-            "spec.state.git.signing: signing",
-        ),
         (
             {
                 "state": GitState(url="file:///x", branch="observed/{cluster_uuid}"),
