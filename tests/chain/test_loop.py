@@ -233,8 +233,8 @@ async def test_a_project_that_is_being_deleted_is_not_served(operator: Operator)
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"interval": "soon"}, {"rules": [{"action": "Ignore"}]}, {"state": {"git": {"url": "https://git/x"}}}],
-    ids=["invalid", "not supported", "a store that is not supported"],
+    [{"interval": "soon"}, {"rules": [{"action": "Ignore"}]}, {"state": {"git": {"url": "ftp://git/x"}}}],
+    ids=["invalid", "not supported", "a store that cannot be"],
 )
 async def test_a_spec_that_cannot_be_used_is_stalled_and_nothing_is_looked_at_until_it_is_right(
     wrong: dict[str, object], operator: Operator

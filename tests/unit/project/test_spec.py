@@ -13,8 +13,6 @@ from reconciler.project import (
     Match,
     PushSpec,
     Rule,
-    SecretRef,
-    Signing,
     Spec,
 )
 from reconciler.project.spec import RULE_FIELDS
