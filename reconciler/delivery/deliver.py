@@ -163,7 +163,7 @@ class Delivery:
             result = PushResult(push.key, push.app, entry.last_key, 0, push.why)
             match answer:
                 case Acknowledged(status):
-                    written[push.key] = protocol.acknowledge(entry, now)
+                    written[push.key] = protocol.acknowledge(entry, now, status)
                     results.append((pushed, msgspec.structs.replace(result, status=status)))
                 case Rejected(status, what):
                     written[push.key] = protocol.reject(entry, status, now)

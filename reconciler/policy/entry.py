@@ -24,12 +24,14 @@ class Sending(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Acked(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the API acknowledged. ``app`` is None once that was an uninstall."""
+    """What the API acknowledged. ``app`` is None once that was an uninstall; ``status``: of HTTP, 0 when
+    it is not known."""
 
     key: str
     app_uuid: str
     at: datetime
     app: App | None = None
+    status: int = 0
 
 
 class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -111,13 +111,14 @@ def mark(entry: Entry, app: App, key: str, body: str) -> Entry:
     return msgspec.structs.replace(entry, sending=Sending(key, app, body), rejected=None, last_key=key)
 
 
-def acknowledge(entry: Entry, at: datetime) -> Entry:
-    """The API answered that it has what is marked. An uninstalled app shrinks to its app_uuid and key."""
+def acknowledge(entry: Entry, at: datetime, status: int = 0) -> Entry:
+    """The API answered (with this status of HTTP) that it has what is marked. An uninstalled app shrinks to
+    its app_uuid and key."""
     sending = _marked(entry)
     app = sending.app
     return msgspec.structs.replace(
         entry,
-        acked=Acked(sending.key, app.app_uuid, at, None if app.is_uninstalled else app),
+        acked=Acked(sending.key, app.app_uuid, at, None if app.is_uninstalled else app, status),
         sending=None,
         rejected=None,
     )

@@ -50,5 +50,9 @@ class ConfigMapStore:
             )
         return self._tracks[cluster_uuid]
 
+    def delivered(self, cluster_uuid: str, endpoint: str) -> None:
+        """Not shown: ``diff delivered`` reads the ledger itself."""
+        return
+
     async def close(self) -> None:
         """Nothing to let go of: the requests are the client's."""

@@ -5,6 +5,7 @@ what they say. A string that any reader of YAML 1.1 or 1.2 could take for someth
 one with line breaks is double-quoted on one line.
 """
 
+import contextlib
 import io
 import re
 from typing import TypeVar
@@ -16,9 +17,35 @@ from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import SafeRepresenter
 
 from reconciler.errors import FormatError
-from reconciler.model import FORMAT, App, Cluster
+from reconciler.model import FORMAT, App, AppApiInfo, AppInfo, AppKey, Cluster, Value
 
-_Document = TypeVar("_Document", App, Cluster)
+
+class Told(Value, frozen=True):
+    """An app as the API acknowledged it: under which key, and with which HTTP status (0: not known)."""
+
+    idempotency_key: str
+    api_status: int
+    app_api_info: AppApiInfo
+    app_info: AppInfo
+
+
+class Ended(Value, frozen=True):
+    """An app that the API acknowledged as uninstalled, and under which key."""
+
+    namespace: str
+    name: str
+    idempotency_key: str
+
+    @property
+    def key(self) -> AppKey:
+        return AppKey(self.namespace, self.name)
+
+
+class _Uninstalled(Value, frozen=True):
+    uninstalled: tuple[Ended, ...]
+
+
+_Document = TypeVar("_Document", App, Cluster, Told, _Uninstalled)
 
 _WIDTH = 2**31 - 1  # libyaml's greatest: no line is ever folded
 
@@ -59,6 +86,16 @@ def dump_cluster(cluster: Cluster) -> bytes:
     return _dump(cluster)
 
 
+def dump_told(told: Told) -> bytes:
+    """The text of an app's file on the delivered branch."""
+    return _dump(told)
+
+
+def dump_ended(ended: tuple[Ended, ...]) -> bytes:
+    """The text of ``uninstalled.yaml`` on the delivered branch."""
+    return _dump(_Uninstalled(ended))
+
+
 def load_app(data: bytes, where: str) -> App:
     """The inverse of ``dump_app``; ``where`` names the file in the FormatError for what is not an app."""
     return _convert(_load(data, where), App, where)
@@ -70,6 +107,16 @@ def load_cluster(data: bytes, where: str) -> Cluster:
     if isinstance(loaded, dict):
         refuse_newer(loaded.get("format"), where)
     return _convert(loaded, Cluster, where)
+
+
+def load_told(data: bytes, where: str) -> Told:
+    """The inverse of ``dump_told``; FormatError for what is no such document."""
+    return _convert(_load(data, where), Told, where)
+
+
+def load_ended(data: bytes, where: str) -> tuple[Ended, ...]:
+    """The inverse of ``dump_ended``; FormatError for what is no such document."""
+    return _convert(_load(data, where), _Uninstalled, where).uninstalled
 
 
 def load_kube_system_uid(data: bytes, where: str) -> str:
@@ -100,13 +147,15 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _dump(value: App | Cluster) -> bytes:
+def _dump(value: Value) -> bytes:
     stream = io.BytesIO()
     _yaml().dump(msgspec.to_builtins(value), stream)
     return stream.getvalue()
 
 
 def _load(data: bytes, where: str) -> object:
+    with contextlib.suppress(UnusualError):
+        return load_plain(data)
     try:
         loaded: object = _yaml().load(data)
     # The constructors of YAML's own types raise ValueError (a date of month 13), and a text that is

@@ -21,6 +21,7 @@ from reconciler.state import git_layout as layout
 from reconciler.state import git_objects as objects
 from reconciler.state.documents import load_kube_system_uid
 from reconciler.state.git_branches import Branches, LocalBranches, RemoteBranches
+from reconciler.state.git_delivered import GitDelivered
 from reconciler.state.git_plumbing import GitError, Repository
 from reconciler.state.git_remote import Remote
 from reconciler.state.git_track import GitTrack
@@ -70,6 +71,7 @@ class GitStore:
         self._prepared = False
         self._appends = 0
         self._tracks: dict[str, GitTrack] = {}
+        self._delivered: dict[tuple[str, str], GitDelivered] = {}
         self._listed: dict[str, tuple[tuple[int, ClusterDirectory], ...]] = {}
 
     @property
@@ -89,6 +91,19 @@ class GitStore:
             )
         return self._tracks[cluster_uuid]
 
+    def delivered(self, cluster_uuid: str, endpoint: str) -> GitDelivered:
+        """The branch that shows what the API at this endpoint was told of a cluster."""
+        if (cluster_uuid, endpoint) not in self._delivered:
+            self._delivered[cluster_uuid, endpoint] = GitDelivered(
+                self,
+                self._repository,
+                self._branches,
+                cluster_uuid=cluster_uuid,
+                endpoint=endpoint,
+                author=self._author,
+            )
+        return self._delivered[cluster_uuid, endpoint]
+
     async def clusters(self) -> tuple[ClusterDirectory, ...]:
         """Those of the branch, or of all branches when its name has a placeholder; oldest first.
 
@@ -103,6 +118,7 @@ class GitStore:
         """Wait for what is under way. No process outlives an operation."""
         async with self._lock:
             self._tracks.clear()
+            self._delivered.clear()
 
     async def perform(self, work: Callable[[], _Result]) -> _Result:
         """Run blocking work on the repository in a thread, the repository made if it is not there.

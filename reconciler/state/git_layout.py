@@ -80,6 +80,11 @@ def branch_ref(branch: str, cluster_uuid: str) -> str:
     return f"refs/heads/{branch.replace(PLACEHOLDER, cluster_uuid)}"
 
 
+def delivered_ref(cluster_uuid: str) -> str:
+    """The branch that shows what the API was told."""
+    return f"refs/heads/hossted/delivered/{cluster_uuid}"
+
+
 def cluster_of_ref(branch: str, ref: str) -> str | None:
     """Whose branch it is, for a ``branch`` with the placeholder; None if it is none of them."""
     before, _, after = f"refs/heads/{branch}".partition(PLACEHOLDER)

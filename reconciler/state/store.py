@@ -5,7 +5,7 @@ compare-and-swap: it succeeds only on top of the revision that the caller built 
 once it is durable where the store is (for git with a remote: there).
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 
@@ -13,6 +13,7 @@ import msgspec
 
 from reconciler.changes.change import Changeset
 from reconciler.model import App, AppKey, Snapshot
+from reconciler.policy.entry import Acked
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -139,6 +140,30 @@ class Track(Protocol):
         ...
 
 
+class DeliveredBranch(Protocol):
+    """What the API was told, for people to read beside the record. It follows the ledger."""
+
+    async def keys(self) -> Mapping[AppKey, str]:
+        """By app the Idempotency-Key under which it says that the API took it last.
+
+        Raises StoreError when it cannot be read, FormatError when it is not what the reconciler wrote.
+        """
+        ...
+
+    async def app(self, key: AppKey) -> App | None:
+        """What it has of an app, without what is never emitted; None if there is nothing."""
+        ...
+
+    async def follow(
+        self, changed: Mapping[AppKey, Acked], known: Collection[AppKey], *, instance: str, at: datetime
+    ) -> None:
+        """Show what was acknowledged of these apps. ``known``: all apps of the ledger.
+
+        Raises LostRaceError when somebody else moved it, StoreError when it cannot be written.
+        """
+        ...
+
+
 class Store(Protocol):
     """Where snapshots are kept. ``location`` is for people and holds no credentials."""
 
@@ -151,6 +176,10 @@ class Store(Protocol):
 
     def track(self, cluster_uuid: str) -> Track:
         """The observed track of a cluster; the same object each time."""
+        ...
+
+    def delivered(self, cluster_uuid: str, endpoint: str) -> DeliveredBranch | None:
+        """What the API at this endpoint was told of a cluster; None where the store does not show it."""
         ...
 
     async def close(self) -> None:

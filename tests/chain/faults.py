@@ -4,7 +4,7 @@ An effect can fail before it happens; after it happened, its answer lost; and th
 moment. Wrapped are the looks, the store, the ledger and the pushes: nothing else leaves a process.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from enum import Enum
 from typing import TypeVar
@@ -15,11 +15,19 @@ from reconciler.inventory.objects import Look
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import App, AppKey, PolicyInEffect, Snapshot
 from reconciler.operator.reconcile import Source
-from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
+from reconciler.policy.entry import Acked, Entry, LedgerFacts, LedgerView
 from reconciler.settings import ApiSettings
 from reconciler.state.configmap_access import ConfigMapAccess
 from reconciler.state.ledger import Ledger
-from reconciler.state.store import ClusterDirectory, Message, Recorded, Revision, Store, Track
+from reconciler.state.store import (
+    ClusterDirectory,
+    DeliveredBranch,
+    Message,
+    Recorded,
+    Revision,
+    Store,
+    Track,
+)
 
 T = TypeVar("T")
 
@@ -171,8 +179,30 @@ class FaultyStore:
             cluster_uuid, FaultyTrack(self._inner.track(cluster_uuid), self._faults)
         )
 
+    def delivered(self, cluster_uuid: str, endpoint: str) -> DeliveredBranch | None:
+        inner = self._inner.delivered(cluster_uuid, endpoint)
+        return None if inner is None else FaultyDelivered(inner, self._faults)
+
     async def close(self) -> None:
         await self._inner.close()
+
+
+class FaultyDelivered:
+    def __init__(self, inner: DeliveredBranch, faults: Faults) -> None:
+        self._inner, self._faults = inner, faults
+
+    async def keys(self) -> Mapping[AppKey, str]:
+        return await self._faults.effect("keys", self._inner.keys)
+
+    async def app(self, key: AppKey) -> App | None:
+        return await self._inner.app(key)
+
+    async def follow(
+        self, changed: Mapping[AppKey, Acked], known: Collection[AppKey], *, instance: str, at: datetime
+    ) -> None:
+        await self._faults.effect(
+            "follow", lambda: self._inner.follow(changed, known, instance=instance, at=at)
+        )
 
 
 class FaultyAccess:
