@@ -11,7 +11,7 @@ than the ledger's says that the ledger is an older one. It is about one API, the
 another one it begins anew.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -148,12 +148,13 @@ class GitDelivered:
         tip = self._branches.tip(self._ref)
         keys = self._keys(tip)
         anew = tip is not None and self._endpoint_of(tip) != self._endpoint
+        before = self._ended_in(None if anew else tip)
+        after = _after(before, changed, known)
         files: dict[str, bytes | None] = {self._directory: None} if anew else {}
         for key, acked in changed.items():
             if acked.app is not None or key in keys:
                 files[f"{self._directory}/{layout.app_file(key)}"] = _document(acked)
-        ended = self._ended_after(None if anew else tip, changed, known)
-        files[f"{self._directory}/{UNINSTALLED_FILE}"] = dump_ended(ended) if ended else None
+        files[f"{self._directory}/{UNINSTALLED_FILE}"] = dump_ended(after) if after else None
         commit = objects.make_commit(
             self._repository,
             parent=tip,
@@ -166,16 +167,22 @@ class GitDelivered:
         )
         if not self._branches.advance(self._ref, old=tip, new=commit):
             raise LostRaceError(f"{self._ref} was moved by somebody else: it is the reconciler's own branch")
-        self._read = (commit, {**keys, **{key: acked.key for key, acked in changed.items()}})
+        forgotten = {each.key for each in before} - {each.key for each in after}
+        left = {key: there for key, there in keys.items() if key not in forgotten}
+        self._read = (commit, left | {key: acked.key for key, acked in changed.items()})
 
-    def _ended_after(
-        self, tip: str | None, changed: Mapping[AppKey, Acked], known: frozenset[AppKey]
-    ) -> tuple[Ended, ...]:
+    def _ended_in(self, tip: str | None) -> tuple[Ended, ...]:
         oid = None if tip is None else self._files_in(tip)[0]
-        contents = {} if oid is None else objects.read_blobs(self._repository, [oid])
-        left = [each for each in self._ended(contents, oid) if each.key in known and each.key not in changed]
-        new = [Ended(*key, acked.key) for key, acked in changed.items() if acked.app is None]
-        return tuple(sorted([*left, *new]))
+        return self._ended({} if oid is None else objects.read_blobs(self._repository, [oid]), oid)
+
+
+def _after(
+    before: Iterable[Ended], changed: Mapping[AppKey, Acked], known: frozenset[AppKey]
+) -> tuple[Ended, ...]:
+    """The ended apps of the next commit."""
+    left = [each for each in before if each.key in known and each.key not in changed]
+    new = [Ended(*key, acked.key) for key, acked in changed.items() if acked.app is None]
+    return tuple(sorted([*left, *new]))
 
 
 def _document(acked: Acked) -> bytes | None:
