@@ -18,6 +18,7 @@ from ruamel.yaml.representer import SafeRepresenter
 
 from reconciler.errors import FormatError
 from reconciler.model import FORMAT, App, AppApiInfo, AppInfo, AppKey, Cluster, Value
+from reconciler.state.plain_yaml import UnusualError, load_plain
 
 
 class Told(Value, frozen=True):
