@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-import msgspec
-
 from reconciler.errors import FormatError, LostRaceError
 from reconciler.model import App, AppKey, Record
 from reconciler.policy.entry import Acked
@@ -211,23 +209,3 @@ def _outcome(acked: Acked) -> str:
 def _trailers(key: AppKey, acked: Acked) -> tuple[tuple[str, str], ...]:
     status = () if acked.status == 0 else (("API-Status", f"{acked.status} {key}"),)
     return (("Idempotency-Key", f"{acked.key} {key}"), *status)
-
-
-def missing(acked: Mapping[AppKey, Acked], keys: Mapping[AppKey, str], most: int) -> dict[AppKey, Acked]:
-    """What the branch has not got yet, oldest keys first, at most so many."""
-    found = [(one.key, key, one) for key, one in acked.items() if keys.get(key, "") < one.key]
-    return {key: one for _, key, one in sorted(found, key=lambda each: each[:2])[:most]}
-
-
-class NewerKey(msgspec.Struct, frozen=True):
-    """An app of which the branch knows a greater key than the ledger: the ledger is an older one."""
-
-    key: AppKey
-    idempotency_key: str
-
-
-def newer(keys: Mapping[AppKey, str], last_keys: Mapping[AppKey, str]) -> tuple[NewerKey, ...]:
-    """Those apps, given each one's greatest key in the ledger ("" or absent: none)."""
-    return tuple(
-        NewerKey(key, there) for key, there in sorted(keys.items()) if there > last_keys.get(key, "")
-    )

@@ -1,60 +1,20 @@
-"""What the delivered branch lacks, when it knows more than the ledger, and what its commits say."""
+"""The delivered branch's commit messages and documents."""
 
 from datetime import UTC, datetime
-
-import pytest
 
 from reconciler.model import App, AppKey
 from reconciler.policy.entry import Acked
 from reconciler.state.documents import Ended, Told, dump_ended, dump_told, load_ended, load_told
-from reconciler.state.git_delivered import NewerKey, message_of, missing, newer
+from reconciler.state.git_delivered import message_of
 from tests.builders import make_app
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
-K1, K2, K3 = (f"019a1e1{number}-0000-7000-8000-000000000000" for number in (1, 2, 3))
+K1, K2 = (f"019a1e1{number}-0000-7000-8000-000000000000" for number in (1, 2))
 WEB, DB = AppKey("shop", "web"), AppKey("shop", "db")
 
 
 def acked(key: str, app: App | None = None, status: int = 0) -> Acked:
     return Acked(key, "A-1", AT, app, status)
-
-
-@pytest.mark.parametrize(
-    ("ledger", "branch", "lacks"),
-    [
-        ({}, {}, []),
-        ({WEB: acked(K1)}, {}, [WEB]),
-        ({WEB: acked(K1)}, {WEB: K1}, []),
-        ({WEB: acked(K2)}, {WEB: K1}, [WEB]),
-        ({WEB: acked(K1)}, {WEB: K2}, []),
-        ({WEB: acked(K3), DB: acked(K2)}, {WEB: K1}, [DB, WEB]),
-        ({}, {WEB: K1}, []),
-    ],
-)
-def test_what_was_acknowledged_later_than_the_branch_says_is_missing_oldest_first(
-    ledger: dict[AppKey, Acked], branch: dict[AppKey, str], lacks: list[AppKey]
-) -> None:
-    assert list(missing(ledger, branch, 10)) == lacks
-
-
-def test_no_more_is_missing_at_once_than_was_asked_for() -> None:
-    assert list(missing({WEB: acked(K3), DB: acked(K2)}, {}, 1)) == [DB]
-
-
-@pytest.mark.parametrize(
-    ("branch", "last_keys", "found"),
-    [
-        ({WEB: K2}, {WEB: K2}, ()),
-        ({WEB: K2}, {WEB: K3}, ()),
-        ({WEB: K2}, {WEB: K1}, (NewerKey(WEB, K2),)),
-        ({WEB: K1}, {}, (NewerKey(WEB, K1),)),
-        ({}, {WEB: K1}, ()),
-    ],
-)
-def test_a_greater_key_on_the_branch_shows_an_older_ledger(
-    branch: dict[AppKey, str], last_keys: dict[AppKey, str], found: tuple[NewerKey, ...]
-) -> None:
-    assert newer(branch, last_keys) == found
 
 
 def test_one_app_is_a_sentence_with_its_key_and_status() -> None:
