@@ -8,6 +8,25 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.git.factory import GitFactory, GitRemoteFactory
+from tests.git.servers.fixtures import (
+    authority,
+    https_repository,
+    https_server,
+    proxy,
+    servers_folder,
+    ssh_repository,
+    ssh_server,
+)
+
+__all__ = (
+    "authority",
+    "https_repository",
+    "https_server",
+    "proxy",
+    "servers_folder",
+    "ssh_repository",
+    "ssh_server",
+)
 
 NOBODY = 65534
 

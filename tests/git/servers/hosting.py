@@ -1,0 +1,202 @@
+"""The repositories of a server: where they are, who may do what, what goes wrong, and what was asked.
+
+Rules are frozen: a test sets ``repository.rules`` as a whole, at any time, and the next request heeds them.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import msgspec
+
+from tests.git.factory import BRANCH, git
+
+NOBODY = 65534
+
+_BEGINNING = 1 << 20  # bytes of a push in which its pack has begun
+_HEADER = 12  # of a pack: its name, its version, the number of its objects
+
+
+class Login(msgspec.Struct, frozen=True):
+    """A user of HTTPS with a password (on forges, often a token in its place)."""
+
+    user: str
+    password: str
+    may_push: bool = True
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A bearer token."""
+
+    value: str
+    may_push: bool = True
+
+
+class Key(msgspec.Struct, frozen=True):
+    """A user's public key, as OpenSSH writes it on one line. Its comment does not matter."""
+
+    public: str
+    may_push: bool = True
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What HTTPS answers in git's stead. ``text`` is shown to the pusher by git, as a forge's words are."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    text: str = ""
+
+
+class Cut(Enum):
+    """When a connection is cut while a push is under way. BEFORE: in the middle of the pack, so that
+    nothing is taken. AFTER: when all is done, and before the answer, so that nobody is told.
+    """
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+class Rules(msgspec.Struct, frozen=True, kw_only=True):
+    """What a repository's server does. The default: everything, for everybody.
+
+    ``accounts``: who may come in; none: anybody, and write. ``challenge``: whether a 401 says how to log in
+    (``WWW-Authenticate``). ``answer``: HTTPS says this to every request. ``redirect``: HTTPS sends every
+    request to the same place below this URL. ``hangs``: nothing is ever answered. ``cut``: pushes only.
+    """
+
+    accounts: tuple[Login | Token | Key, ...] = ()
+    challenge: bool = True
+    answer: Answer | None = None
+    redirect: str = ""
+    hangs: bool = False
+    cut: Cut | None = None
+
+
+@dataclass
+class Request:
+    """One request, as it came. ``headers``: lower-case names. ``size``: bytes of the body, as sent;
+    ``objects``: in the pack of a push. ``status``: 0 until it was answered.
+
+    Over SSH ``method`` is empty, ``path`` is the command, and ``headers`` its environment.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    size: int = 0
+    objects: int = 0
+    status: int = 0
+
+    @property
+    def is_push(self) -> bool:
+        """Whether it brought a pack (and did not only ask what is there)."""
+        return self.path.endswith("/git-receive-pack") or self.path.startswith("git-receive-pack ")
+
+
+@dataclass
+class Hosted:
+    """A bare repository on a server. ``url``: without credentials.
+
+    ``wrapper``, ``user``: how the server runs git on it (see ``states``).
+    """
+
+    name: str
+    path: Path
+    url: str
+    rules: Rules = field(default_factory=Rules)
+    requests: list[Request] = field(default_factory=list)
+    wrapper: Sequence[str] = ()
+    user: int | None = None
+    released: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def pushes(self) -> list[Request]:
+        return [request for request in self.requests if request.is_push]
+
+    def close(self) -> None:
+        """Let go of whoever hangs on it."""
+        self.released.set()
+
+
+class Hosting:
+    """A folder of bare repositories, each with a name of its own: ``team/<name>.git``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._repositories: dict[str, Hosted] = {}
+
+    def add(self, url: str, name: str = "") -> Hosted:
+        """A new, empty repository. ``url``: what comes before its path."""
+        name = name or f"state-{len(self._repositories)}"
+        place = f"team/{name}.git"
+        path = self.folder / place
+        path.parent.mkdir(exist_ok=True)
+        git(self.folder, "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(path))
+        hosted = Hosted(name=name, path=path, url=f"{url}/{place}")
+        self._repositories[f"/{place}"] = hosted
+        return hosted
+
+    def find(self, path: str) -> tuple[Hosted, str] | None:
+        """The repository that a path begins with, and the rest of the path."""
+        before, dot_git, rest = path.partition(".git")
+        hosted = self._repositories.get(before + dot_git)
+        return None if hosted is None else (hosted, rest)
+
+    def __iter__(self) -> Iterator[Hosted]:
+        return iter(tuple(self._repositories.values()))
+
+    def close(self) -> None:
+        for hosted in self._repositories.values():
+            hosted.close()
+
+    def environment(self) -> dict[str, str]:
+        """Of git on the server's side: nobody's configuration but the repository's."""
+        return {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C",
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_COUNT": "2",
+            "GIT_CONFIG_KEY_0": "safe.directory",
+            "GIT_CONFIG_VALUE_0": "*",
+            "GIT_CONFIG_KEY_1": "receive.autoGC",
+            "GIT_CONFIG_VALUE_1": "false",
+        }
+
+
+class CutError(ConnectionError):
+    """The connection ends here, on purpose."""
+
+
+class Incoming:
+    """A request's body on its way to git; what it measures goes into ``request``."""
+
+    def __init__(self, request: Request, cut: Cut | None) -> None:
+        self.has_pack = False
+        self._request = request
+        self._cut = cut if request.is_push else None
+        self._beginning = b""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the client is to hear no more."""
+        return self._cut is not None and self.has_pack
+
+    def take(self, piece: bytes) -> tuple[bytes, bool]:
+        """What of the piece git is to have, and whether that was all that it is to have."""
+        self._request.size += len(piece)
+        if not self._request.is_push or self.has_pack or len(self._beginning) > _BEGINNING:
+            return piece, False
+        self._beginning += piece
+        start = self._beginning.find(b"PACK\0\0\0\x02")
+        if start < 0 or len(self._beginning) < start + _HEADER:
+            return piece, False
+        self.has_pack = True
+        self._request.objects = int.from_bytes(self._beginning[start + 8 : start + _HEADER], "big")
+        if self._cut is not Cut.BEFORE:
+            return piece, False
+        before = len(self._beginning) - len(piece)
+        return piece[: max(0, start + _HEADER + 1 - before)], True
