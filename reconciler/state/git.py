@@ -25,6 +25,7 @@ from reconciler.state.git_delivered import GitDelivered
 from reconciler.state.git_plumbing import GitError, Repository
 from reconciler.state.git_remote import Remote
 from reconciler.state.git_track import GitTrack
+from reconciler.state.signing import Signing
 from reconciler.state.store import ClusterDirectory, Revision
 
 _logger = logging.getLogger(__name__)
@@ -40,12 +41,20 @@ _LOCK_AGE = 60.0  # seconds; git holds the lock of a ref for milliseconds
 _APPENDS_BETWEEN_MAINTENANCE = 100  # about 600 objects
 
 
-def open_git_store(*, path: Path, url: str | None, branch: str, author: str = layout.AUTHOR) -> "GitStore":
+def open_git_store(
+    *,
+    path: Path,
+    url: str | None,
+    branch: str,
+    author: str = layout.AUTHOR,
+    signing: Signing | None = None,
+) -> "GitStore":
     """A store in git; nothing is touched before it is first used.
 
     ``path``: the local bare repository, made when it is not there. ``url``: the remote that holds the
     store (``file://`` or an absolute path), or None: ``path`` is the store itself. ``branch`` may hold
-    ``{cluster_uuid}``. ``author`` is ``Name <email>``. Raises SpecError for what cannot be used.
+    ``{cluster_uuid}``. ``author`` is ``Name <email>``. ``signing``: None to record unsigned. Raises
+    SpecError for what cannot be used.
     """
     repository = Repository(path.absolute(), durable=url is None)
     return GitStore(
@@ -53,13 +62,22 @@ def open_git_store(*, path: Path, url: str | None, branch: str, author: str = la
         remote=None if url is None else Remote(repository, layout.checked_url(url)),
         branch=layout.checked_branch(branch),
         author=layout.checked_author(author),
+        signing=signing,
     )
 
 
 class GitStore:
     """Keeps snapshots in git. One operation at a time; only ``history`` runs beside others."""
 
-    def __init__(self, repository: Repository, *, remote: Remote | None, branch: str, author: str) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        *,
+        remote: Remote | None,
+        branch: str,
+        author: str,
+        signing: Signing | None = None,
+    ) -> None:
         self._repository = repository
         self._remote = remote
         self._branch = branch
@@ -67,6 +85,7 @@ class GitStore:
             LocalBranches(repository) if remote is None else RemoteBranches(repository, remote)
         )
         self._author = author
+        self._signing = signing
         self._lock = asyncio.Lock()
         self._prepared = False
         self._appends = 0
@@ -78,6 +97,14 @@ class GitStore:
     def location(self) -> str:
         return self._remote.location if self._remote is not None else str(self._repository.path)
 
+    @property
+    def signing_key(self) -> str:
+        """The public key that signs the commits (``ssh-ed25519 AAAA…``); "" when they are not signed.
+
+        Also "" as long as its Secret cannot be read.
+        """
+        return "" if self._signing is None else self._signing.public_key
+
     def track(self, cluster_uuid: str) -> GitTrack:
         """The observed track of a cluster; StoreError for a UUID that cannot be a directory's name."""
         if cluster_uuid not in self._tracks:
@@ -88,6 +115,7 @@ class GitStore:
                 cluster_uuid=cluster_uuid,
                 ref=layout.branch_ref(self._branch, cluster_uuid),
                 author=self._author,
+                signing=self._signing,
             )
         return self._tracks[cluster_uuid]
 
@@ -101,6 +129,7 @@ class GitStore:
                 cluster_uuid=cluster_uuid,
                 endpoint=endpoint,
                 author=self._author,
+                sign=None if self._signing is None else self._signing.sign,
             )
         return self._delivered[cluster_uuid, endpoint]
 
@@ -128,7 +157,16 @@ class GitStore:
         async with self._lock:
             if self._remote is not None:
                 await self._remote.prepare()
+            if self._signing is not None and not self._signing.public_key:
+                await self._look_for_key(self._signing)
             return await self._repository.in_thread(lambda: self._robustly(work))
+
+    async def _look_for_key(self, signing: Signing) -> None:
+        """So that people see the key before the first commit. Only appending needs it."""
+        try:
+            await signing.prepare()
+        except StoreError as error:
+            _logger.warning("%s", error)
 
     def stream(self, commit: str, path: str) -> AsyncGenerator[Revision, None]:
         """The commits that touched a path, newest first, without holding up anything else."""

@@ -21,6 +21,7 @@ from reconciler.state import git_objects as objects
 from reconciler.state.documents import dump_app, dump_cluster, load_app, load_cluster
 from reconciler.state.git_branches import Branches
 from reconciler.state.git_plumbing import Repository
+from reconciler.state.signing import Signing
 from reconciler.state.store import Message, Recorded, Revision
 
 _Result = TypeVar("_Result")
@@ -66,6 +67,7 @@ class GitTrack:
         cluster_uuid: str,
         ref: str,
         author: str,
+        signing: Signing | None = None,
     ) -> None:
         self._store = store
         self._repository = repository
@@ -74,6 +76,7 @@ class GitTrack:
         self._directory = layout.directory(cluster_uuid)
         self._ref = ref
         self._author = author
+        self._signing = signing
         self._view: _View | None = None
         self._read: tuple[str, Snapshot] | None = None  # the tree that was read or written last
 
@@ -92,6 +95,8 @@ class GitTrack:
     ) -> Recorded:
         """As the protocol says; ValueError for changes that do not lead from ``on`` to ``snapshot``."""
         tidied = layout.tidy(message)
+        if self._signing is not None:
+            await self._signing.prepare()
 
         def work() -> Recorded:
             files = self._files(snapshot, changes, on)
@@ -105,6 +110,7 @@ class GitTrack:
                     author=self._author,
                     happened=happened,
                     recorded=recorded,
+                    sign=None if self._signing is None else self._signing.sign,
                 )
 
             commit, tree = self._append(make, None if on is None else on.revision.id)
