@@ -5,8 +5,7 @@ on the same branch, may come in between at any time: only a commit that touched 
 of ours, and only such a one makes an append lose its race. On top of all others it is built again.
 """
 
-import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -14,13 +13,15 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from reconciler.changes.change import Changeset
-from reconciler.errors import FormatError, LostRaceError, StoreError, UsageError
-from reconciler.model import App, AppKey, Cluster, Snapshot, snapshot_of
+from reconciler.errors import LostRaceError, StoreError
+from reconciler.model import App, AppKey, Snapshot
 from reconciler.state import git_layout as layout
 from reconciler.state import git_objects as objects
-from reconciler.state.documents import dump_app, dump_cluster, load_app, load_cluster
+from reconciler.state.documents import dump_app, dump_cluster
 from reconciler.state.git_branches import Branches
+from reconciler.state.git_history import GitHistory, directory_at
 from reconciler.state.git_plumbing import Repository
+from reconciler.state.git_snapshots import Snapshots
 from reconciler.state.signing import Signing
 from reconciler.state.store import Message, Recorded, Revision
 
@@ -29,9 +30,6 @@ _Result = TypeVar("_Result")
 # How often one append is built again on top of other clusters' commits. Each attempt that fails means
 # that another one's succeeded.
 _ATTEMPTS = 10
-
-_LEAST = 4  # digits that git takes for an abbreviated hash
-_HASH_PREFIX = re.compile(rf"[0-9a-f]{{{_LEAST},64}}")
 
 
 class _Performer(Protocol):
@@ -78,7 +76,8 @@ class GitTrack:
         self._author = author
         self._signing = signing
         self._view: _View | None = None
-        self._read: tuple[str, Snapshot] | None = None  # the tree that was read or written last
+        self._snapshots = Snapshots(repository, cluster_uuid, ref)
+        self._history = GitHistory(repository, branches, self._snapshots, cluster_uuid=cluster_uuid, ref=ref)
 
     async def tip(self) -> Recorded | None:
         return await self._store.perform(self._tip)
@@ -121,7 +120,7 @@ class GitTrack:
                 recorded=layout.moment(int(recorded.timestamp())),
             )
             self._view = _View(commit, tree, revision)
-            self._read = (tree, snapshot)
+            self._snapshots.remember(tree, snapshot)
             self._store.appended()
             return Recorded(revision, snapshot)
 
@@ -147,13 +146,13 @@ class GitTrack:
                 yield revision
 
     async def at(self, revision: str) -> Recorded:
-        return await self._store.perform(lambda: self._at(revision))
+        return await self._store.perform(lambda: self._history.at(revision))
 
     async def departed(self, since: datetime) -> tuple[App, ...]:
-        return await self._store.perform(lambda: self._departed(int(since.timestamp())))
+        return await self._store.perform(lambda: self._history.departed(int(since.timestamp())))
 
     async def before(self, revision: str) -> Recorded | None:
-        return await self._store.perform(lambda: self._before(revision))
+        return await self._store.perform(lambda: self._history.before(revision))
 
     def _look(self) -> tuple[str | None, _View | None]:
         """The branch's newest commit, and what it is to us: None when our directory is not in it."""
@@ -178,14 +177,11 @@ class GitTrack:
         return tip, view
 
     def _entry(self, commit: str) -> objects.Entry | None:
-        entry = objects.entry_at(self._repository, commit, self._directory)
-        if entry is not None and entry.kind != "tree":
-            raise FormatError(f"{self._directory} in {self._ref} is not a folder: remove it from the branch")
-        return entry
+        return directory_at(self._repository, commit, self._directory, self._ref)
 
     def _tip(self) -> Recorded | None:
         _, view = self._look()
-        return None if view is None else Recorded(view.revision, self._snapshot(view.tree))
+        return None if view is None else Recorded(view.revision, self._snapshots.read(view.tree))
 
     def _append(self, make: Callable[[str | None], str], expected: str | None) -> tuple[str, str]:
         """The commit that was appended, and the tree of our directory in it."""
@@ -193,7 +189,7 @@ class GitTrack:
             tip, view = self._look()
             if (None if view is None else view.revision.id) != expected:
                 if view is not None:
-                    self._cluster(objects.entries_of(self._repository, view.tree))  # a newer format says so
+                    self._snapshots.check_format(view.tree)  # a newer format says so
                 raise LostRaceError(
                     f"{self._directory} in {self._ref} is not at the commit that was built on"
                 )
@@ -225,99 +221,3 @@ class GitTrack:
         if not files:
             raise ValueError("the changes change nothing")
         return files
-
-    def _snapshot(self, tree: str) -> Snapshot:
-        """The snapshot of a tree of our directory; only files that differ from the last read are read."""
-        if self._read is not None and self._read[0] == tree:
-            return self._read[1]
-        entries = objects.entries_of(self._repository, tree, recursive=True)
-        cluster = self._cluster(entries)
-        wanted = {
-            key: (path, entry.oid)
-            for path, entry in entries.items()
-            if entry.kind == "blob" and (key := layout.key_of(path)) is not None
-        }
-        known = self._known({oid for _, oid in wanted.values()})
-        contents = objects.read_blobs(
-            self._repository, [oid for _, oid in wanted.values() if oid not in known]
-        )
-        apps = []
-        for key, (path, oid) in wanted.items():
-            app = known[oid] if oid in known else load_app(contents[oid], f"{self._directory}/{path}")
-            if app.key != key:
-                raise FormatError(
-                    f"{self._directory}/{path} holds the app {app.key}: restore it from the history"
-                )
-            apps.append(app)
-        snapshot = snapshot_of(self._cluster_uuid, cluster, apps)
-        self._read = (tree, snapshot)
-        return snapshot
-
-    def _known(self, oids: set[str]) -> dict[str, App]:
-        """Of these blobs, those that the last read had as well."""
-        if self._read is None:
-            return {}
-        tree, snapshot = self._read
-        return {
-            entry.oid: snapshot.apps[key]
-            for path, entry in objects.entries_of(self._repository, tree, recursive=True).items()
-            if entry.oid in oids and (key := layout.key_of(path)) is not None
-        }
-
-    def _cluster(self, entries: Mapping[str, objects.Entry]) -> Cluster:
-        """What ``cluster.yaml`` says; FormatError when it is a newer program's, or not there."""
-        where = f"{self._directory}/{layout.CLUSTER_FILE}"
-        entry = entries.get(layout.CLUSTER_FILE)
-        if entry is None or entry.kind != "blob":
-            raise FormatError(f"{where} is missing in {self._ref}: restore it from the history")
-        return load_cluster(objects.read_blobs(self._repository, [entry.oid])[entry.oid], where)
-
-    def _at(self, prefix: str) -> Recorded:
-        revision = self._find(prefix)
-        recorded = self._recorded(revision)
-        if recorded is None:
-            raise UsageError(f"the revision {prefix} removed the state of cluster {self._cluster_uuid}")
-        return recorded
-
-    def _before(self, prefix: str) -> Recorded | None:
-        found = objects.revisions(self._repository, self._find(prefix).id, self._directory, limit=2)
-        return self._recorded(found[1]) if len(found) > 1 else None
-
-    def _departed(self, since: int) -> tuple[App, ...]:
-        tip = self._branches.tip(self._ref)
-        if tip is None:
-            return ()
-        blobs = {
-            path: oid
-            for path, oid in objects.deleted(self._repository, tip, self._directory, since=since).items()
-            if layout.key_of(path.removeprefix(f"{self._directory}/")) is not None
-        }
-        contents = objects.read_blobs(self._repository, blobs.values())
-        return tuple(load_app(contents[oid], path) for path, oid in sorted(blobs.items()))
-
-    def _recorded(self, revision: Revision) -> Recorded | None:
-        entry = self._entry(revision.id)
-        return None if entry is None else Recorded(revision, self._snapshot(entry.oid))
-
-    def _find(self, prefix: str) -> Revision:
-        """The revision of that id, or of that beginning of one."""
-        if not _HASH_PREFIX.fullmatch(prefix):
-            raise UsageError(
-                f"{prefix!r} is not a revision: give at least {_LEAST} digits of a commit's hash"
-            )
-        tip = self._branches.tip(self._ref)
-        found = [] if tip is None else self._matching(prefix, tip)
-        if not found:
-            raise UsageError(f"cluster {self._cluster_uuid} has no revision {prefix} in {self._ref}")
-        if len(found) > 1:
-            raise UsageError(f"{prefix} is the beginning of {len(found)} revisions: give more digits")
-        return found[0]
-
-    def _matching(self, prefix: str, tip: str) -> list[Revision]:
-        found = []
-        for commit in objects.commits_beginning(self._repository, prefix):
-            if objects.is_ancestor(self._repository, commit, of=tip):
-                revision = objects.last_revision(self._repository, commit, self._directory)
-                if revision is not None and revision.id == commit:
-                    found.append(revision)
-        return found

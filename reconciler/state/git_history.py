@@ -1,0 +1,99 @@
+"""Reading one cluster's past in the git store: what a revision held, what came before it, what left."""
+
+import re
+
+from reconciler.errors import FormatError, UsageError
+from reconciler.model import App
+from reconciler.state import git_layout as layout
+from reconciler.state import git_objects as objects
+from reconciler.state.documents import load_app
+from reconciler.state.git_branches import Branches
+from reconciler.state.git_plumbing import Repository
+from reconciler.state.git_snapshots import Snapshots
+from reconciler.state.store import Recorded, Revision
+
+_LEAST = 4  # digits that git takes for an abbreviated hash
+_HASH_PREFIX = re.compile(rf"[0-9a-f]{{{_LEAST},64}}")
+
+
+class GitHistory:
+    """The past of one cluster's directory in one branch. Its methods block; one at a time."""
+
+    def __init__(
+        self,
+        repository: Repository,
+        branches: Branches,
+        snapshots: Snapshots,
+        *,
+        cluster_uuid: str,
+        ref: str,
+    ) -> None:
+        self._repository = repository
+        self._branches = branches
+        self._snapshots = snapshots
+        self._cluster_uuid = cluster_uuid
+        self._directory = layout.directory(cluster_uuid)
+        self._ref = ref
+
+    def at(self, prefix: str) -> Recorded:
+        """The revision whose hash begins so; UsageError if there is none, or more than one."""
+        revision = self._find(prefix)
+        recorded = self._recorded(revision)
+        if recorded is None:
+            raise UsageError(f"the revision {prefix} removed the state of cluster {self._cluster_uuid}")
+        return recorded
+
+    def before(self, prefix: str) -> Recorded | None:
+        """The revision that came before it, or None."""
+        found = objects.revisions(self._repository, self._find(prefix).id, self._directory, limit=2)
+        return self._recorded(found[1]) if len(found) > 1 else None
+
+    def departed(self, since: int) -> tuple[App, ...]:
+        """The apps whose files were deleted after ``since`` (seconds, UTC), each as it was last."""
+        tip = self._branches.tip(self._ref)
+        if tip is None:
+            return ()
+        blobs = {
+            path: oid
+            for path, oid in objects.deleted(self._repository, tip, self._directory, since=since).items()
+            if layout.key_of(path.removeprefix(f"{self._directory}/")) is not None
+        }
+        contents = objects.read_blobs(self._repository, blobs.values())
+        return tuple(load_app(contents[oid], path) for path, oid in sorted(blobs.items()))
+
+    def _recorded(self, revision: Revision) -> Recorded | None:
+        entry = directory_at(self._repository, revision.id, self._directory, self._ref)
+        return None if entry is None else Recorded(revision, self._snapshots.read(entry.oid))
+
+    def _find(self, prefix: str) -> Revision:
+        """The revision of that id, or of that beginning of one."""
+        if not _HASH_PREFIX.fullmatch(prefix):
+            raise UsageError(
+                f"{prefix!r} is not a revision: give at least {_LEAST} digits of a commit's hash"
+            )
+        tip = self._branches.tip(self._ref)
+        found = [] if tip is None else self._matching(prefix, tip)
+        if not found:
+            raise UsageError(f"cluster {self._cluster_uuid} has no revision {prefix} in {self._ref}")
+        if len(found) > 1:
+            raise UsageError(f"{prefix} is the beginning of {len(found)} revisions: give more digits")
+        return found[0]
+
+    def _matching(self, prefix: str, tip: str) -> list[Revision]:
+        found = []
+        for commit in objects.commits_beginning(self._repository, prefix):
+            if objects.is_ancestor(self._repository, commit, of=tip):
+                revision = objects.last_revision(self._repository, commit, self._directory)
+                if revision is not None and revision.id == commit:
+                    found.append(revision)
+        return found
+
+
+def directory_at(repository: Repository, commit: str, directory: str, branch: str) -> objects.Entry | None:
+    """A cluster's directory in a commit, or None; FormatError when something else is in its place."""
+    entry = objects.entry_at(repository, commit, directory)
+    above = entry if entry is not None else objects.entry_at(repository, commit, layout.ROOT)
+    if above is not None and above.kind != "tree":
+        name = directory if entry is not None else layout.ROOT
+        raise FormatError(f"{name} in {branch} is not a folder: remove it from the branch")
+    return entry
