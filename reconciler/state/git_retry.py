@@ -1,7 +1,7 @@
 """When to try again after a lost race: another cluster's commit reached the shared branch first.
 
-Each attempt that fails means that somebody else's succeeded, so with nobody waiting all would get through
-in the end; but forty at once would make forty commits for each that lands. So whoever lost waits a random
+Each attempt that fails means that somebody else's succeeded, so all would get through in the end without
+waiting; but forty at once would make forty attempts for each that lands. So whoever lost waits a random
 part of a time that doubles, and that is measured in attempts: how long one takes (a forge far away, a busy
 machine) is how long it keeps others from landing theirs.
 """
@@ -60,7 +60,7 @@ async def until_landed(
         if now - began + pause > PATIENCE:
             raise StoreError(
                 f"{what} was moved by others {lost} times in {now - began:.0f} seconds, each time before our"
-                " commit arrived: give each cluster a branch of its own, with {cluster_uuid} in"
-                " spec.state.git.branch"
+                " commit arrived: where many clusters share it, give each a branch of its own, with"
+                " {cluster_uuid} in spec.state.git.branch"
             )
         await sleep(pause)

@@ -21,15 +21,12 @@ from reconciler.state.documents import dump_app, dump_cluster
 from reconciler.state.git_branches import Branches
 from reconciler.state.git_history import GitHistory, directory_at
 from reconciler.state.git_plumbing import Repository
+from reconciler.state.git_retry import until_landed
 from reconciler.state.git_snapshots import Snapshots
 from reconciler.state.signing import Signing
 from reconciler.state.store import Message, Recorded, Revision
 
 _Result = TypeVar("_Result")
-
-# How often one append is built again on top of other clusters' commits. Each attempt that fails means
-# that another one's succeeded.
-_ATTEMPTS = 10
 
 
 class _Performer(Protocol):
@@ -97,8 +94,10 @@ class GitTrack:
         if self._signing is not None:
             await self._signing.prepare()
 
-        def work() -> Recorded:
-            files = self._files(snapshot, changes, on)
+        files: dict[str, bytes | None] = {}
+
+        def work() -> Recorded | None:
+            files.update(files or self._files(snapshot, changes, on))
 
             def make(parent: str | None) -> str:
                 return objects.make_commit(
@@ -112,7 +111,10 @@ class GitTrack:
                     sign=None if self._signing is None else self._signing.sign,
                 )
 
-            commit, tree = self._append(make, None if on is None else on.revision.id)
+            appended = self._append(make, None if on is None else on.revision.id)
+            if appended is None:
+                return None
+            commit, tree = appended
             revision = Revision(
                 id=commit,
                 message=layout.parse_message(tidied.render()),
@@ -124,7 +126,7 @@ class GitTrack:
             self._store.appended()
             return Recorded(revision, snapshot)
 
-        return await self._store.perform(work)
+        return await until_landed(lambda: self._store.perform(work), what=self._ref)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -183,23 +185,18 @@ class GitTrack:
         _, view = self._look()
         return None if view is None else Recorded(view.revision, self._snapshots.read(view.tree))
 
-    def _append(self, make: Callable[[str | None], str], expected: str | None) -> tuple[str, str]:
-        """The commit that was appended, and the tree of our directory in it."""
-        for _ in range(_ATTEMPTS):
-            tip, view = self._look()
-            if (None if view is None else view.revision.id) != expected:
-                if view is not None:
-                    self._snapshots.check_format(view.tree)  # a newer format says so
-                raise LostRaceError(
-                    f"{self._directory} in {self._ref} is not at the commit that was built on"
-                )
-            commit = make(tip)
-            entry = self._entry(commit)
-            if entry is None or (view is not None and entry.oid == view.tree):
-                raise ValueError("the changes change nothing")
-            if self._branches.advance(self._ref, old=tip, new=commit):
-                return commit, entry.oid
-        raise LostRaceError(f"{self._ref} was moved by others {_ATTEMPTS} times in a row")
+    def _append(self, make: Callable[[str | None], str], expected: str | None) -> tuple[str, str] | None:
+        """The commit that was appended, and the tree of our directory in it; None when others came first."""
+        tip, view = self._look()
+        if (None if view is None else view.revision.id) != expected:
+            if view is not None:
+                self._snapshots.check_format(view.tree)  # a newer format says so
+            raise LostRaceError(f"{self._directory} in {self._ref} is not at the commit that was built on")
+        commit = make(tip)
+        entry = self._entry(commit)
+        if entry is None or (view is not None and entry.oid == view.tree):
+            raise ValueError("the changes change nothing")
+        return (commit, entry.oid) if self._branches.advance(self._ref, old=tip, new=commit) else None
 
     def _files(self, snapshot: Snapshot, changes: Changeset, on: Recorded | None) -> dict[str, bytes | None]:
         """What the changes write, and delete (None), by path in the repository."""

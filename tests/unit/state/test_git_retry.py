@@ -84,7 +84,7 @@ def test_a_pause_is_never_nothing_and_never_too_long(lost: int, lasted: float) -
 def test_patience_ends(took: float, jitter: float) -> None:
     time = Time(took)
     with pytest.raises(
-        StoreError, match=r"refs/heads/main was moved by others .* a branch of its own"
+        StoreError, match=r"refs/heads/main was moved by others .* a branch of its own, with {cluster_uuid}"
     ) as lost:
         asyncio.run(run(time, losing(), jitter))
     assert not isinstance(lost.value, LostRaceError)  # what was built on may still be the tip
