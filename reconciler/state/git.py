@@ -6,13 +6,8 @@ remote if there is one. So a crash between any two steps leaves either the old s
 """
 
 import asyncio
-import fcntl
 import logging
-import os
-import shutil
-import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +17,8 @@ from reconciler.state import git_objects as objects
 from reconciler.state.documents import load_kube_system_uid
 from reconciler.state.git_branches import Branches, LocalBranches, RemoteBranches
 from reconciler.state.git_delivered import GitDelivered
-from reconciler.state.git_plumbing import GitError, Repository
+from reconciler.state.git_maintenance import Housekeeping
+from reconciler.state.git_plumbing import Repository
 from reconciler.state.git_remote import Remote
 from reconciler.state.git_track import GitTrack
 from reconciler.state.signing import Signing
@@ -30,15 +26,6 @@ from reconciler.state.store import ClusterDirectory, Revision
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
-
-# Tells our cache, which may be deleted and made again, from a repository that somebody put there.
-_MARKER = "hossted-cache"
-
-_MADE_BY_INIT = frozenset({"HEAD", "config", "description", "hooks", "info", "branches", "objects", "refs"})
-
-_LOCK_AGE = 60.0  # seconds; git holds the lock of a ref for milliseconds
-
-_APPENDS_BETWEEN_MAINTENANCE = 100  # about 600 objects
 
 
 def open_git_store(
@@ -87,8 +74,11 @@ class GitStore:
         self._author = author
         self._signing = signing
         self._lock = asyncio.Lock()
-        self._prepared = False
-        self._appends = 0
+        self._housekeeping = Housekeeping(
+            repository,
+            cache_of=None if remote is None else remote.location,
+            branch=branch if layout.PLACEHOLDER not in branch else "main",  # for people who clone it
+        )
         self._tracks: dict[str, GitTrack] = {}
         self._delivered: dict[tuple[str, str], GitDelivered] = {}
         self._listed: dict[str, tuple[tuple[int, ClusterDirectory], ...]] = {}
@@ -146,6 +136,7 @@ class GitStore:
     async def close(self) -> None:
         """Wait for what is under way. No process outlives an operation."""
         async with self._lock:
+            await self._repository.in_thread(self._keep)
             self._tracks.clear()
             self._delivered.clear()
 
@@ -159,7 +150,11 @@ class GitStore:
                 await self._remote.prepare()
             if self._signing is not None and not self._signing.public_key:
                 await self._look_for_key(self._signing)
-            return await self._repository.in_thread(lambda: self._robustly(work))
+            return await self._repository.in_thread(lambda: self._housekeeping.perform(work))
+
+    def _keep(self) -> None:
+        for track in self._tracks.values():
+            track.keep()
 
     async def _look_for_key(self, signing: Signing) -> None:
         """So that people see the key before the first commit. Only appending needs it."""
@@ -172,107 +167,9 @@ class GitStore:
         """The commits that touched a path, newest first, without holding up anything else."""
         return objects.stream_revisions(self._repository, commit, path)
 
-    def appended(self) -> None:
-        """Called in the thread after each append: now and then, pack what has piled up."""
-        if self._appends % _APPENDS_BETWEEN_MAINTENANCE == 0:
-            try:
-                objects.maintain(self._repository)
-            except GitError as error:
-                _logger.warning("the state repository was not packed: %s", error)
-        self._appends += 1
-
-    def _robustly(self, work: Callable[[], _Result]) -> _Result:
-        self._prepare()
-        try:
-            return work()
-        except GitError as error:
-            if error.timed_out:
-                raise
-            if not self._unlock():
-                if not self._is_damaged():
-                    raise
-                if not self._is_our_cache():
-                    raise StoreError(
-                        f"the state repository {self._repository.path} is damaged"
-                        f" ({error.detail or error}): restore it from a copy"
-                    ) from error
-                _logger.warning("the cache %s is damaged and made again: %s", self._repository.path, error)
-                self._discard()
-                self._prepare()
-        return work()
-
-    def _unlock(self) -> bool:
-        """Remove locks that a killed git left behind; whether there were any."""
-        path = self._repository.path
-        locks = [*path.glob("*.lock"), *(path / "refs").rglob("*.lock")]
-        found = False
-        for lock in locks:
-            with suppress(OSError):
-                if time.time() - lock.stat().st_mtime > _LOCK_AGE:
-                    lock.unlink()
-                    found = True
-                    _logger.warning("removed %s, which a git that was killed left behind", lock)
-        return found
-
-    def _prepare(self) -> None:
-        if self._prepared:
-            return
-        path = self._repository.path
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-            with _locked(path):
-                there = {entry.name for entry in path.iterdir()}
-                if "HEAD" not in there and there <= {*_MADE_BY_INIT, _MARKER}:
-                    self._initialise()
-                elif not ({"HEAD", "objects", "refs"} <= there or self._is_our_cache()):
-                    raise StoreError(
-                        f"{path} is neither empty nor a bare git repository: name another folder"
-                    )
-        except OSError as error:
-            raise StoreError(f"the state repository {path} cannot be made: {error.strerror}") from error
-        self._prepared = True
-
-    def _initialise(self) -> None:
-        path = self._repository.path
-        if self._remote is not None:
-            said = f"A cache of {self._remote.location}; it may be deleted at any time.\n"
-            (path / _MARKER).write_text(said)
-        # For people who clone it: the branch that they get.
-        shown = self._branch if layout.PLACEHOLDER not in self._branch else "main"
-        # An earlier attempt may have been cut short: init goes on from whatever is there.
-        self._repository.run(
-            "init", "--quiet", "--bare", "--template=", f"--initial-branch={shown}", str(path)
-        )
-
-    def _is_our_cache(self) -> bool:
-        """Whether nothing is lost with it: it is marked as ours, or not there at all."""
-        path = self._repository.path
-        return self._remote is not None and ((path / _MARKER).is_file() or not path.exists())
-
-    def _is_damaged(self) -> bool:
-        try:
-            self._repository.run("fsck", "--full", "--no-dangling", "--no-progress")
-        except GitError as error:
-            _logger.info("git fsck: %s", error)
-            return not error.timed_out
-        return False
-
-    def _discard(self) -> None:
-        self._prepared = False
-        try:
-            # The folder itself stays: it may be where a volume is mounted.
-            path = self._repository.path
-            for entry in path.iterdir() if path.exists() else ():
-                if entry.name == _MARKER:
-                    continue
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
-        except OSError as error:
-            raise StoreError(
-                f"the damaged cache {self._repository.path} cannot be deleted: {error.strerror}"
-            ) from error
+    def appended(self) -> bool:
+        """Called in the thread after each append; whether the cache was made again and is empty."""
+        return self._housekeeping.appended()
 
     def _clusters(self) -> list[tuple[int, ClusterDirectory]]:
         if layout.PLACEHOLDER not in self._branch:
@@ -290,19 +187,6 @@ class GitStore:
         if tip not in self._listed:
             self._listed = {tip: tuple(_directories(self._repository, tip))}
         return self._listed[tip]
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Keep other programs that begin at the same time from making the same repository."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        # Some network file systems cannot; beginning twice at once is rare, and the loser tries again.
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _directories(repository: Repository, tip: str) -> list[tuple[int, ClusterDirectory]]:

@@ -63,7 +63,9 @@ class GitHistory:
 
     def _recorded(self, revision: Revision) -> Recorded | None:
         entry = directory_at(self._repository, revision.id, self._directory, self._ref)
-        return None if entry is None else Recorded(revision, self._snapshots.read(entry.oid))
+        if entry is None:
+            return None
+        return Recorded(revision, self._snapshots.read(entry.oid, revision.message.trailer("Snapshot")))
 
     def _find(self, prefix: str) -> Revision:
         """The revision of that id, or of that beginning of one."""

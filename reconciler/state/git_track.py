@@ -5,6 +5,7 @@ on the same branch, may come in between at any time: only a commit that touched 
 of ours, and only such a one makes an append lose its race. On top of all others it is built again.
 """
 
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
@@ -26,6 +27,7 @@ from reconciler.state.git_snapshots import Snapshots
 from reconciler.state.signing import Signing
 from reconciler.state.store import Message, Recorded, Revision
 
+_logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
@@ -36,7 +38,7 @@ class _Performer(Protocol):
 
     def stream(self, commit: str, path: str) -> AsyncGenerator[Revision, None]: ...
 
-    def appended(self) -> None: ...
+    def appended(self) -> bool: ...
 
 
 class _View(msgspec.Struct, frozen=True):
@@ -122,8 +124,9 @@ class GitTrack:
                 recorded=layout.moment(int(recorded.timestamp())),
             )
             self._view = _View(commit, tree, revision)
-            self._snapshots.remember(tree, snapshot)
-            self._store.appended()
+            self._snapshots.remember(tree, snapshot, written=len(changes.apps))
+            if self._store.appended():
+                self._fetch_again()
             return Recorded(revision, snapshot)
 
         return await until_landed(lambda: self._store.perform(work), what=self._ref)
@@ -156,6 +159,10 @@ class GitTrack:
     async def before(self, revision: str) -> Recorded | None:
         return await self._store.perform(lambda: self._history.before(revision))
 
+    def keep(self) -> None:
+        """Before the end: write down what makes the next start a quick one. Blocks."""
+        self._snapshots.keep(at_end=True)
+
     def _look(self) -> tuple[str | None, _View | None]:
         """The branch's newest commit, and what it is to us: None when our directory is not in it."""
         view, self._view = self._view, None
@@ -183,7 +190,18 @@ class GitTrack:
 
     def _tip(self) -> Recorded | None:
         _, view = self._look()
-        return None if view is None else Recorded(view.revision, self._snapshots.read(view.tree))
+        return None if view is None else self._recorded(view)
+
+    def _recorded(self, view: _View) -> Recorded:
+        digest = view.revision.message.trailer("Snapshot")
+        return Recorded(view.revision, self._snapshots.read(view.tree, digest, is_tip=True))
+
+    def _fetch_again(self) -> None:
+        """At once, so that what is known of the branch is not lost with the cache that was made again."""
+        try:
+            self._branches.tip(self._ref)
+        except StoreError as error:
+            _logger.warning("the cache is empty until the next look: %s", error)
 
     def _append(self, make: Callable[[str | None], str], expected: str | None) -> tuple[str, str] | None:
         """The commit that was appended, and the tree of our directory in it; None when others came first."""
