@@ -57,6 +57,11 @@ def _entries(listing: bytes) -> dict[str, Entry]:
 
 def read_blobs(repository: Repository, oids: Iterable[str]) -> Mapping[str, bytes]:
     """The contents of many blobs, by one process; GitError if one of them is not there."""
+    return read_objects(repository, oids, "blob")
+
+
+def read_objects(repository: Repository, oids: Iterable[str], kind: str) -> Mapping[str, bytes]:
+    """The same for objects of any kind: blob, commit."""
     wanted = list(dict.fromkeys(oids))
     if not wanted:
         return {}
@@ -66,7 +71,7 @@ def read_blobs(repository: Repository, oids: Iterable[str]) -> Mapping[str, byte
     for oid in wanted:
         end = answer.find(b"\n", position)
         header = answer[position:end].decode(errors="replace").split(" ")
-        if header[:2] != [oid, "blob"] or len(header) != 3:
+        if header[:2] != [oid, kind] or len(header) != 3:
             detail = f"the object {oid} is missing"
             raise GitError(f"git cat-file in {repository.path} failed: {detail}", detail)
         size = int(header[2])
@@ -206,10 +211,11 @@ def make_commit(
 
 def _signed(repository: Repository, commit: str, sign: Callable[[bytes], str]) -> str:
     """The same commit with a signature; fast-import cannot make one (git before 2.50)."""
+    header = b"gpgsig-sha256" if len(commit) == 64 else b"gpgsig"
     unsigned = repository.run("cat-file", "commit", commit)
     headers, _, text = unsigned.partition(b"\n\n")
     signature = sign(unsigned).rstrip("\n").replace("\n", "\n ").encode()
-    signed = headers + b"\ngpgsig " + signature + b"\n\n" + text
+    signed = headers + b"\n" + header + b" " + signature + b"\n\n" + text
     return repository.run("hash-object", "-t", "commit", "-w", "--stdin", stdin=signed).decode().strip()
 
 
