@@ -13,7 +13,7 @@ import msgspec
 from reconciler import settings as settings_module
 from reconciler.cli import output, wiring
 from reconciler.delivery.deliver import Delivered, Delivery
-from reconciler.errors import LeaseLostError, UsageError
+from reconciler.errors import LeaseLostError, ReconcilerError, UsageError
 from reconciler.inventory.live import LiveSource
 from reconciler.inventory.recording import RecordedSource
 from reconciler.kube import lease as leases
@@ -51,6 +51,7 @@ async def run(arguments: argparse.Namespace) -> int:
         if parts.delivery is not None and result.recorded is not None:
             delivered = await parts.reconciler.deliver(parts.delivery)
             result = msgspec.structs.replace(result, delivery=after(delivered))
+            await _show(parts)
         if parts.reporter is not None:
             await parts.reporter.reconciled(parts.project, result)
             if delivered is not None:
@@ -59,6 +60,15 @@ async def run(arguments: argparse.Namespace) -> int:
         output.outcome(result, delivered, arguments.output)
         left = result.failure is not None or (delivered is not None and bool(delivered.plan.pushes))
         return int(left)
+
+
+async def _show(parts: _Parts) -> None:
+    """Show all of what was delivered; that it cannot be shown is no failure of the delivery."""
+    try:
+        while await parts.reconciler.show_delivered():
+            print("showing what was delivered", file=sys.stderr)
+    except ReconcilerError as error:
+        print(f"what was delivered is not shown yet: {error}", file=sys.stderr)
 
 
 async def _reconciled(project: Project, reconciler: Reconciler) -> Result:

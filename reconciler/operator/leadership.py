@@ -5,14 +5,15 @@ and in the ledger before the first, so that a second writer shows itself by an I
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 
 import msgspec
 
 from reconciler.changes.message import message
-from reconciler.errors import SecondWriterError
+from reconciler.errors import FormatError, SecondWriterError
 from reconciler.model import App, AppKey, PolicyInEffect
-from reconciler.operator import facts
+from reconciler.operator import delivered, facts
 from reconciler.operator.clock import Clock
 from reconciler.operator.decide import Decision, happened
 from reconciler.operator.gaps import Gaps
@@ -21,10 +22,12 @@ from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import REMEMBERED
 from reconciler.project import Project
 from reconciler.state.ledger import Ledger
-from reconciler.state.store import Message, Recorded, Store, Track
+from reconciler.state.store import DeliveredBranch, Message, Recorded, Store, Track
 
 TAKE_OVER = "hossted.com/take-over"
 """The annotation that accepts another writer's Instance."""
+
+_LOG = logging.getLogger(__name__)
 
 
 class Leadership:
@@ -102,7 +105,38 @@ class Leadership:
             view = await self.ledger.write({}, wanted)
         if view.suspect:
             view = await self.ledger.settle_suspicion()
+        return await self._overtaken(store, whose, view, recorded)
+
+    async def _overtaken(
+        self, store: Store, whose: Whose, view: LedgerView, recorded: Mapping[AppKey, App]
+    ) -> LedgerView:
+        """The ledger without what only an earlier copy of it would believe."""
+        branch = self.delivered(store, whose)
+        if branch is None:
+            return view
+        try:
+            entries = await delivered.overtaken(branch, view, recorded, self._draw, self._email_id)
+        except FormatError as error:
+            _LOG.warning("what was delivered cannot be compared with the ledger: %s", error)
+            return view
+        if entries:
+            _LOG.warning("the ledger is older than what was delivered: %d apps are told again", len(entries))
+            view = await self.ledger.write(entries)
         return view
+
+    def delivered(self, store: Store, whose: Whose) -> DeliveredBranch | None:
+        """What shows to people what was delivered; None where there is no API, or the store has no place."""
+        if not self.endpoint or not whose.cluster_uuid:
+            return None
+        return store.delivered(whose.cluster_uuid, self.endpoint)
+
+    async def show_delivered(self, store: Store, whose: Whose) -> bool:
+        """Show more of what was delivered; whether there is still more. Raises StoreError, LedgerError."""
+        branch = self.delivered(store, whose)
+        if branch is None:
+            return False
+        view = await self.ledger.load()
+        return await delivered.follow(branch, view, instance=self._instance, at=self._clock.now())
 
     def facts(
         self,

@@ -15,6 +15,7 @@ import msgspec
 from reconciler.delivery.deliver import Delivered, Delivery
 from reconciler.errors import KubernetesError, NotFoundError, ReconcilerError, SpecError
 from reconciler.operator.clock import Clock, Wait, wait
+from reconciler.operator.delivered import EVERY
 from reconciler.operator.reconcile import Reconciler
 from reconciler.operator.reporter import Reporter
 from reconciler.operator.result import Result, after
@@ -58,6 +59,8 @@ class Loop:
         self._wait = wait
         self._changed = asyncio.Event()
         self._to_tell = asyncio.Event()
+        self._to_show = asyncio.Event()
+        self._unshown = True  # a former leadership may have told more than it showed
         self._latest: tuple[Project, Result] | None = None
         self._failures = 0
 
@@ -69,6 +72,7 @@ class Loop:
             tasks.create_task(self._reporter.run(), name="report")
             if self._delivery is not None:
                 tasks.create_task(self._deliver_on(self._delivery), name="deliver")
+                tasks.create_task(self._show_on(), name="show")
 
     async def _watch(self) -> None:
         async for _ in self._projects.changes():
@@ -166,7 +170,31 @@ class Loop:
             if delivered.next_try is not None:
                 wait = max(0.05, (delivered.next_try - self._clock.now()).total_seconds())
 
+    async def _show_on(self) -> None:
+        """Show what was delivered: at most one push in ``EVERY`` seconds, and all of it in the end."""
+        trouble, never = "", asyncio.Event()
+        while True:
+            await self._wait(self._to_show, None)
+            self._to_show.clear()
+            self._unshown, said = False, ""
+            try:
+                more = await self._reconciler.show_delivered()
+                self._unshown |= more  # something may have been told meanwhile
+            except ReconcilerError as error:
+                self._unshown, said = True, str(error)
+                if said != trouble:
+                    _LOG.warning("what was delivered is not shown yet: %s", said)
+            trouble = said
+            await self._wait(never, EVERY)
+            self._show_if_any()
+
+    def _show_if_any(self) -> None:
+        if self._unshown and self._reconciler.may_show:
+            self._to_show.set()
+
     async def _tell_of(self, delivered: Delivered) -> None:
+        self._unshown |= bool(delivered.pushed)
+        self._show_if_any()
         if self._latest is None:
             return
         project, result = self._latest

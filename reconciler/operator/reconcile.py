@@ -182,6 +182,20 @@ class Reconciler:
         async with self._leadership.entries_lock:
             return await delivery.deliver(self.plan)
 
+    @property
+    def may_show(self) -> bool:
+        """Whether what was delivered may be shown now: not while nothing may be recorded or told."""
+        return self._store is not None and self._basis is not None and not self._basis.policy.stop
+
+    async def show_delivered(self) -> bool:
+        """Show more of what was delivered, where the store has a place for it; whether there is still more.
+
+        Raises StoreError, LedgerError, FormatError.
+        """
+        if self._store is None or not self.may_show:
+            return False
+        return await self._leadership.show_delivered(self._store[1], self._whose)
+
     def rest(self) -> None:
         """There is no project to serve: nothing more is told until there is one."""
         self._basis, self._tracked = None, {}
