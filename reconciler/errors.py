@@ -15,7 +15,13 @@
     │   │   ├── ConflictError     409: somebody wrote in between; read again
     │   │   └── NotFoundError     404
     │   ├── StoreError            the state store cannot be reached, read or written
-    │   │   └── LostRaceError     another commit came first: fetch, rebuild on top, again
+    │   │   ├── LostRaceError     another commit came first: fetch, rebuild on top, again
+    │   │   ├── CredentialsError  a Secret that is missing or unusable, or that the remote does not accept
+    │   │   ├── RefusedError      the remote does not allow it: no right to write, a protected branch
+    │   │   ├── NoRepositoryError the remote has no such repository, or does not show it to us
+    │   │   ├── UntrustedError    the remote does not prove that it is the one: TLS, an ssh host key
+    │   │   ├── RateLimitedError  the remote asks to be left alone until a time
+    │   │   └── DiskFullError     no room, here or there
     │   ├── LedgerError           the ledger cannot be read or written
     │   └── LeaseLostError        somebody else holds the lease: everything is cancelled
     └── ReleaseError              one release cannot be read; costs nothing but itself
@@ -107,6 +113,30 @@ class StoreError(TransientError):
 
 class LostRaceError(StoreError):
     reason = "LostRace"
+
+
+class CredentialsError(StoreError):
+    reason = "CredentialsRefused"
+
+
+class RefusedError(StoreError):
+    reason = "WriteRefused"
+
+
+class NoRepositoryError(StoreError):
+    reason = "RepositoryNotFound"
+
+
+class UntrustedError(StoreError):
+    reason = "RemoteNotTrusted"
+
+
+class RateLimitedError(StoreError):
+    reason = "RateLimited"
+
+
+class DiskFullError(StoreError):
+    reason = "DiskFull"
 
 
 class LedgerError(TransientError):

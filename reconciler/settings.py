@@ -5,11 +5,13 @@ where the Hossted API is, who we are to it, and where this machine keeps its fil
 """
 
 import os
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from urllib.parse import unquote
 from uuid import uuid4
 
 from reconciler.errors import SettingsError
@@ -18,6 +20,18 @@ DEFAULT_NAMESPACE = "hossted-system"
 """Where the operator lives when nobody says: the namespace of ``config/default``."""
 
 AUTH_SCHEMES = ("Bearer", "Basic")
+
+SECRET_VARIABLES = (
+    "HOSSTED_AUTH_TOKEN", "HOSSTED_SSH_PROXY_COMMAND",
+    "HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy",
+)  # fmt: skip
+"""Variables that may hold a credential: no program that we start is to have them."""
+
+_LEAST_HIDDEN = 4  # characters: a shorter secret would hide half of every sentence
+_PROXY = re.compile(
+    r"((https?|socks4a?|socks5h?)://)?(?P<user>[^\s/@]*@)?[A-Za-z0-9._-]+(:[0-9]{1,5})?/?"
+    r"|((https?|socks5h?)://)?(?P<user6>[^\s/@]*@)?\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?/?"
+)
 
 
 @dataclass(frozen=True)
@@ -35,13 +49,38 @@ class ApiSettings:
 
 
 @dataclass(frozen=True)
+class ProxySettings:
+    """The way from here to a git repository. The Kubernetes API is never reached through a proxy.
+
+    ``https``: the URL of the proxy for https:// (``HTTPS_PROXY``, or else ``ALL_PROXY``), which may hold
+    the proxy's credentials, or "". ``exceptions``: hosts that are reached without it (``NO_PROXY``: names,
+    domains and addresses, with commas), or "". ``ssh_command``: what ssh runs to be connected to an ssh://
+    host (``HOSSTED_SSH_PROXY_COMMAND``, ssh_config(5)'s ProxyCommand: ``%h`` is the host, ``%p`` the port),
+    or "" to connect directly: ssh knows of no proxy variables. It is seen by whoever may list processes, so
+    it must hold no credential.
+    """
+
+    https: str = field(default="", repr=False)
+    exceptions: str = ""
+    ssh_command: str = field(default="", repr=False)
+
+    def scrub(self, text: str) -> str:
+        """The text without the proxy's credentials."""
+        user, _, password = self.https.rpartition("@")[0].rpartition("/")[2].partition(":")
+        for secret in {password, unquote(password), user if not password else ""}:
+            if len(secret) >= _LEAST_HIDDEN:
+                text = text.replace(secret, "[hidden]")
+        return text
+
+
+@dataclass(frozen=True)
 class Settings:
     """``api`` is None when no URL is set: then everything but pushing works.
 
     ``namespace``: the operator's own, for its Lease, its ledger and the default store. ``cache``: where
     clones of git stores are kept; they can be made again at any time. ``identity``: unique to this process
     among those that may run at once: the pod's name, which no second pod has while it runs; elsewhere the
-    host's, with something random.
+    host's, with something random. ``proxy``: for git repositories.
     """
 
     api: ApiSettings | None
@@ -49,6 +88,7 @@ class Settings:
     cache: Path
     email_id: str = ""
     identity: str = ""
+    proxy: ProxySettings = ProxySettings()
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -61,6 +101,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         cache=_cache(env),
         email_id=email,
         identity=_identity(env),
+        proxy=_proxy(env),
     )
 
 
@@ -87,6 +128,20 @@ def _api(env: Mapping[str, str], email: str) -> ApiSettings | None:
     if scheme not in AUTH_SCHEMES:
         raise SettingsError(f"HOSSTED_AUTH_SCHEME is {scheme!r}: it must be one of {', '.join(AUTH_SCHEMES)}")
     return ApiSettings(url=url, token=token, scheme=scheme, email_id=email)
+
+
+def _proxy(env: Mapping[str, str]) -> ProxySettings:
+    def first(*names: str) -> tuple[str, str]:
+        return next(((name, env[name].strip()) for name in names if env.get(name, "").strip()), ("", ""))
+
+    name, https = first("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    if https and not _PROXY.fullmatch(https):
+        raise SettingsError(f"{name} is no URL of a proxy: give http://HOST:PORT")
+    _, exceptions = first("no_proxy", "NO_PROXY")
+    _, command = first("HOSSTED_SSH_PROXY_COMMAND")
+    if not command.isprintable():
+        raise SettingsError("HOSSTED_SSH_PROXY_COMMAND has line ends or control characters: give one command")
+    return ProxySettings(https=https, exceptions=exceptions, ssh_command=command)
 
 
 def _identity(env: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from reconciler.errors import FormatError, StoreError
 from reconciler.state import git_layout as layout
 from reconciler.state import git_objects as objects
 from reconciler.state.documents import load_kube_system_uid
+from reconciler.state.git_access import Access
 from reconciler.state.git_branches import Branches, LocalBranches, RemoteBranches
 from reconciler.state.git_delivered import GitDelivered
 from reconciler.state.git_maintenance import Housekeeping
@@ -35,18 +36,23 @@ def open_git_store(
     branch: str,
     author: str = layout.AUTHOR,
     signing: Signing | None = None,
+    access: Access = Access(),  # noqa: B008 - a frozen value
+    push_options: Sequence[str] = (),
 ) -> "GitStore":
     """A store in git; nothing is touched before it is first used.
 
     ``path``: the local bare repository, made when it is not there. ``url``: the remote that holds the
-    store (``file://`` or an absolute path), or None: ``path`` is the store itself. ``branch`` may hold
-    ``{cluster_uuid}``. ``author`` is ``Name <email>``. ``signing``: None to record unsigned. Raises
-    SpecError for what cannot be used.
+    store (``https://``, ``ssh://``, ``file://`` or an absolute path), or None: ``path`` is the store itself.
+    ``branch`` may hold ``{cluster_uuid}``. ``author`` is ``Name <email>``. ``signing``: None to record
+    unsigned. ``access``: credentials and the way to the remote; ``push_options``: git's own, for forges.
+    Raises SpecError for what cannot be used.
     """
     repository = Repository(path.absolute(), durable=url is None)
     return GitStore(
         repository,
-        remote=None if url is None else Remote(repository, layout.checked_url(url)),
+        remote=None
+        if url is None
+        else Remote(repository, url, push_options=push_options, access=access),
         branch=layout.checked_branch(branch),
         author=layout.checked_author(author),
         signing=signing,

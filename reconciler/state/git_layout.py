@@ -1,4 +1,4 @@
-"""What the git store's names and texts look like: paths, branches, URLs, authors, commit messages. Pure.
+"""What the git store's names and texts look like: paths, branches, authors, commit messages. Pure.
 
     clusters/<cluster_uuid>/cluster.yaml
     clusters/<cluster_uuid>/<namespace>/<release>.yaml
@@ -27,7 +27,6 @@ _CLUSTER_UUID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,127}")
 _BRANCH_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*")
 _AUTHOR = re.compile(r"(?P<name>[^<>\x00-\x1f\x7f]*[^<>\s\x00-\x1f\x7f]) <(?P<email>[^<>\s\x00-\x1f\x7f]+)>")
 _TRAILER = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9-]*):(?: (?P<value>.*))?")
-_SCP = re.compile(r"[^/:]+@[^/:]+:")  # user@host:path
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -92,18 +91,6 @@ def cluster_of_ref(branch: str, ref: str) -> str | None:
         return None
     cluster_uuid = ref[len(before) : len(ref) - len(after)]
     return cluster_uuid if is_cluster_uuid(cluster_uuid) else None
-
-
-def checked_url(url: str) -> str:
-    """The URL, if this version can use it: ``file:///…`` or an absolute path. Else SpecError."""
-    if url.startswith(("/", "file:///")) and url.isprintable():
-        return url
-    scheme = "ssh" if _SCP.match(url) else url.partition("://")[0]
-    if scheme in ("https", "http", "ssh"):
-        raise SpecError(
-            f"the state's git URL is {scheme}, which this version cannot use: use file:// and a path"
-        )
-    raise SpecError("the state's git URL cannot be used: use file:// and an absolute path")
 
 
 def checked_author(author: str) -> str:

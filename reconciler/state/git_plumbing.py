@@ -7,18 +7,22 @@ that is waited for, or killed with all its children, so nothing stays behind in 
 import asyncio
 import contextlib
 import os
-import re
+import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import git
+import msgspec
 from git.exc import GitCommandNotFound
 
-from reconciler.errors import StoreError
+from reconciler.errors import DiskFullError, StoreError
+from reconciler.settings import SECRET_VARIABLES
+from reconciler.state.git_answers import no_room, read_only
+from reconciler.state.git_url import redacted
 
 _Result = TypeVar("_Result")
 
@@ -31,23 +35,18 @@ _SETTINGS = {
     "core.hooksPath": "/dev/null",  # nobody's programs run here
     "gc.auto": "1000",  # loose objects; only git_objects.maintain ever looks
     "gc.autoDetach": "false",
-    "protocol.allow": "never",
-    "protocol.file.allow": "always",
+    "protocol.allow": "never",  # but for the one that a remote is spoken to in: see ``Around``
     "i18n.logOutputEncoding": "UTF-8",
     "log.showSignature": "false",
 }
 
 _DURABLE = {"core.fsync": "all"}  # by default git does not wait for loose objects to be on the disk
 
-# What git itself would refuse the process's surroundings to decide: a person's configuration, a repository
-# that a hook around us runs in, a question on a terminal.
+# All that git and its children have besides the PATH. What surrounds us decides nothing and is given to
+# nobody: a person's configuration, a repository that a hook around us runs in, an ssh agent, a token.
 _ENVIRONMENT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_CONFIG_COUNT": "0",
-    "GIT_CONFIG_PARAMETERS": "",
-    "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
-    "GIT_NAMESPACE": "",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_OPTIONAL_LOCKS": "0",
@@ -56,17 +55,47 @@ _ENVIRONMENT = {
 
 _READ_SIZE = 1 << 16
 
+_SAID_SIZE = 1 << 16  # bytes of git's words that are kept
+
 
 class GitError(StoreError):
-    """git ended with an error. ``detail``: the line of its words that says why.
+    """git ended with an error. ``detail``: the line of its words that says why; ``said``: all of them.
 
-    ``timed_out``: it was we who ended it.
+    ``timed_out``: it was we who ended it. ``disk``: this machine's disk is full or cannot be written.
     """
 
-    def __init__(self, message: str, detail: str = "", *, timed_out: bool = False) -> None:
+    disk: ClassVar[bool] = False
+
+    def __init__(self, message: str, detail: str = "", *, said: str = "", timed_out: bool = False) -> None:
         super().__init__(message)
         self.detail = detail
+        self.said = said
         self.timed_out = timed_out
+
+
+class GitDiskError(GitError):
+    """This machine's disk takes nothing."""
+
+    disk = True
+
+
+class GitFullError(GitDiskError, DiskFullError):
+    """It has no room left."""
+
+
+class Around(msgspec.Struct, frozen=True):
+    """What one git process has besides the usual: ``environment`` and ``settings`` are seen by others.
+
+    ``timeout``: seconds, None for the repository's own; ``scrub`` takes out of git's words what is secret.
+    """
+
+    environment: Mapping[str, str] = {}
+    settings: Mapping[str, str] = {}
+    timeout: float | None = None
+    scrub: Callable[[str], str] = str
+
+
+_NOTHING = Around()
 
 
 class Repository:
@@ -81,35 +110,38 @@ class Repository:
         self._running: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
-    def run(self, *arguments: str, stdin: bytes = b"", strict: bool = False) -> bytes:
+    def run(
+        self, *arguments: str, stdin: bytes = b"", strict: bool = False, around: Around = _NOTHING
+    ) -> bytes:
         """What git prints; GitError (which is a StoreError) when it ends with an error or not in time.
 
-        ``strict``: a warning is an error too.
+        ``strict``: a warning is an error too. GitDiskError when it is this machine's disk.
         """
+        timeout = self._timeout if around.timeout is None else min(around.timeout, self._timeout)
         with self._guard:
             if self._stopped:
                 raise GitError(f"git {arguments[0]} in {self.path} was cancelled")
-            process = self._running = self._start(arguments, wants_stdin=True)
+            process = self._running = self._start(arguments, around, wants_stdin=True)
         try:
-            out, err = process.communicate(stdin, timeout=self._timeout)
+            out, err = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as error:
             _kill(process)
             raise GitError(
-                f"git {arguments[0]} in {self.path} took more than {self._timeout:g} seconds and was stopped",
+                f"git {arguments[0]} in {self.path} took more than {timeout:g} seconds and was stopped",
                 timed_out=True,
             ) from error
         finally:
             with self._guard:
                 self._running = None
         if process.returncode != 0:
-            raise _failed(arguments, self.path, err, process.returncode)
+            raise _failed(arguments, self.path, around.scrub(_words(err)), process.returncode)
         if strict and err:
-            raise _failed(arguments, self.path, err, 0)
+            raise _failed(arguments, self.path, around.scrub(_words(err)), 0)
         return out
 
-    def text(self, *arguments: str, strict: bool = False) -> str:
+    def text(self, *arguments: str, strict: bool = False, around: Around = _NOTHING) -> str:
         """What git prints, as text without the last line's end."""
-        return self.run(*arguments, strict=strict).decode(errors="replace").removesuffix("\n")
+        return self.run(*arguments, strict=strict, around=around).decode(errors="replace").removesuffix("\n")
 
     async def in_thread(self, work: Callable[[], _Result]) -> _Result:
         """Run ``work`` in a thread. Cancelled, it kills the git process that runs and waits for the thread.
@@ -148,7 +180,7 @@ class Repository:
                 yield piece
             _, complaint = await asyncio.to_thread(process.communicate)
             if process.returncode != 0:
-                raise _failed(arguments, self.path, complaint, process.returncode)
+                raise _failed(arguments, self.path, _words(complaint), process.returncode)
         finally:
             _signal(process, signal.SIGTERM)
             # The thread must be done with the descriptor before its number can be used again.
@@ -156,19 +188,35 @@ class Repository:
                 await asyncio.wait([reading])
             _kill(process)
 
-    def _start(self, arguments: tuple[str, ...], *, wants_stdin: bool = False) -> "subprocess.Popen[bytes]":
-        settings = [word for name, value in self._settings.items() for word in ("-c", f"{name}={value}")]
+    def _start(
+        self, arguments: tuple[str, ...], around: Around = _NOTHING, *, wants_stdin: bool = False
+    ) -> "subprocess.Popen[bytes]":
+        program, cleaner = shutil.which("git"), shutil.which("env")
+        if program is None or cleaner is None:
+            raise StoreError("the program git is not installed, and state in git needs it")
+        # GIT_DIR is said outright: nothing is searched for upwards, and no surroundings decide.
+        environment = {
+            **_ENVIRONMENT,
+            "PATH": os.pathsep.join(os.get_exec_path()),
+            "GIT_DIR": str(self.path),
+            "GIT_OBJECT_DIRECTORY": str(self.path / "objects"),
+            **around.environment,
+        }
+        settings = {**self._settings, **around.settings}
         try:
-            # GIT_DIR is said outright: nothing is searched for upwards, and no surroundings decide.
+            # GitPython hands its own environment on: ``env`` becomes git with the one above instead.
             started = git.Git(self.path).execute(
-                ["git", *settings, *arguments],
+                [
+                    cleaner,
+                    "-i",
+                    *(f"{name}={value}" for name, value in environment.items()),
+                    program,
+                    *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
+                    *arguments,
+                ],
                 as_process=True,
                 istream=subprocess.PIPE if wants_stdin else None,
-                env={
-                    **_ENVIRONMENT,
-                    "GIT_DIR": str(self.path),
-                    "GIT_OBJECT_DIRECTORY": str(self.path / "objects"),
-                },
+                env=dict.fromkeys(SECRET_VARIABLES, ""),
                 start_new_session=True,
             )
         except GitCommandNotFound as error:
@@ -188,14 +236,17 @@ class Repository:
                 _signal(self._running, sign)
 
 
-def redacted(text: str) -> str:
-    """The text without the user information of any URL in it."""
-    return re.sub(r"(://)[^/@\s]+@", r"\1", text)
+def _words(stderr: bytes) -> str:
+    return redacted(stderr[-_SAID_SIZE:].decode(errors="replace"))
 
 
-def _failed(arguments: tuple[str, ...], path: Path, stderr: bytes, status: int) -> GitError:
-    detail = _why(stderr, status)
-    return GitError(f"git {arguments[0]} in {path} failed: {detail}", detail)
+def _failed(arguments: tuple[str, ...], path: Path, said: str, status: int) -> GitError:
+    if message := no_room(said, path):
+        return GitFullError(message, said=said)
+    if message := read_only(said, path):
+        return GitDiskError(message, said=said)
+    detail = _why(said, status)
+    return GitError(f"git {arguments[0]} in {path} failed: {detail}", detail, said=said)
 
 
 def _signal(process: "subprocess.Popen[bytes]", sign: signal.Signals) -> None:
@@ -218,16 +269,16 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
                 pipe.close()
 
 
-def _why(stderr: bytes, status: int) -> str:
+def _why(said: str, status: int) -> str:
     """The line of git's that says why; progress and hints come before and after it."""
     if status < 0:
         return f"it was ended by {signal.Signals(-status).name}"
-    lines = [line.strip() for line in redacted(stderr.decode(errors="replace")).splitlines() if line.strip()]
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     for sign in ("remote: error: ", "! [remote rejected] ", "fatal: ", "error: ", "warning: "):
         for line in lines:
             if line.startswith(sign) and sign.startswith("!"):
-                said = [other.removeprefix("remote: ").strip() for other in lines if "remote: " in other]
-                return ": ".join([line.rpartition("(")[2].rstrip(")"), *said[:1]])
+                theirs = [other.removeprefix("remote: ").strip() for other in lines if "remote: " in other]
+                return ": ".join([line.rpartition("(")[2].rstrip(")"), *theirs[:1]])
             if line.startswith(sign):
                 return line.removeprefix(sign).rstrip(".")
     return lines[-1] if lines else f"exit status {status}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import StoreError
-from reconciler.state.git_plumbing import GitError, Repository, redacted
+from reconciler.state.git_plumbing import GitError, Repository
 from tests.git.actions import git_processes
 from tests.git.factory import git
 
@@ -114,20 +114,8 @@ def test_a_missing_git_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         Repository(path).run("version")
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("fetching https://user:secret@git.example/x failed", "fetching https://git.example/x failed"),
-        ("ssh://git@git.example/x and https://t0ken@b/c", "ssh://git.example/x and https://b/c"),
-        ("file:///srv/a@b", "file:///srv/a@b"),
-    ],
-)
-def test_messages_hold_no_credentials_of_a_url(text: str, wanted: str) -> None:
-    assert redacted(text) == wanted
-
-
-def test_other_transports_than_files_are_not_spoken(path: Path) -> None:
-    for url in ("ext::sh -c 'touch pwned'", "https://127.0.0.1:1/x", "git://127.0.0.1:1/x"):
+def test_no_transport_is_spoken_that_nobody_asked_for(path: Path) -> None:
+    for url in ("ext::sh -c 'touch pwned'", "https://127.0.0.1:1/x", "git://127.0.0.1:1/x", f"file://{path}"):
         with pytest.raises(GitError, match="not allowed"):
             Repository(path).run("ls-remote", url)
     assert not (path / "pwned").exists()

@@ -69,7 +69,7 @@ class TestDurability:
         hook.write_text("#!/bin/sh\necho 'error: the branch is protected' >&2\nexit 1\n")
         hook.chmod(0o755)
         with pytest.raises(
-            StoreError, match=r"remote.git did not take the commit: the branch is protected"
+            StoreError, match=r"the branch main of .*remote.git is protected \(the branch is protected\): let"
         ) as no:
             await append(track, make_snapshot(make_app(revision=2)), first)
         assert not isinstance(no.value, LostRaceError)
@@ -84,7 +84,7 @@ class TestDurability:
         away = remote.repository.rename(remote.repository.with_name("away"))
         for attempt in (track.tip(), append(track, make_snapshot(make_app(revision=2)), first)):
             with pytest.raises(
-                StoreError, match=r"the state repository file://.*/remote.git cannot be reached: "
+                StoreError, match=r"the state repository file://.*/remote.git cannot be found: make it"
             ):
                 await attempt
         away.rename(remote.repository)
@@ -297,25 +297,11 @@ class TestCache:
         assert await track.tip() == second
 
 
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("https://git.example/state.git", "is https, which this version cannot use"),
-        ("ssh://git@git.example/state.git", "is ssh, which this version cannot use"),
-        ("git@git.example:state.git", "is ssh, which this version cannot use"),
-        ("https://user:secret@git.example/state.git", "is https"),
-        ("ext::sh -c id", "use file:// and an absolute path"),
-        ("state.git", "use file:// and an absolute path"),
-        ("--upload-pack=id", "use file:// and an absolute path"),
-        ("file://host/state.git", "use file:// and an absolute path"),
-        ("/srv/\nstate.git", "use file:// and an absolute path"),
-        ("", "use file:// and an absolute path"),
-    ],
-)
-def test_a_url_that_this_version_cannot_use_is_refused(tmp_path: Path, url: str, says: str) -> None:
-    with pytest.raises(SpecError, match=says) as refusal:
+@pytest.mark.parametrize("url", ["ext::sh -c id", "https://user:hunter2@git.example/state.git", "state.git"])
+def test_a_url_that_cannot_be_used_is_refused_and_nothing_is_made(tmp_path: Path, url: str) -> None:
+    with pytest.raises(SpecError, match="the state's git URL") as refusal:
         open_git_store(path=tmp_path / "cache.git", url=url, branch=BRANCH)
-    assert "secret" not in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
     assert not (tmp_path / "cache.git").exists()
 
 

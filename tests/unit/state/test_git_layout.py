@@ -12,7 +12,6 @@ from reconciler.state.git_layout import (
     branch_ref,
     checked_author,
     checked_branch,
-    checked_url,
     cluster_of_ref,
     directory,
     key_of,
@@ -103,11 +102,6 @@ def test_the_placeholder_stands_for_the_clusters_uuid() -> None:
 )
 def test_a_branch_tells_whose_it_is(ref: str, owner: str | None) -> None:
     assert cluster_of_ref("s/{cluster_uuid}/x", ref) == owner
-
-
-@pytest.mark.parametrize("url", ["file:///srv/state.git", "/srv/state.git", "file:///srv/a%20b.git"])
-def test_a_file_url_or_an_absolute_path_is_taken_as_it_is(url: str) -> None:
-    assert checked_url(url) == url
 
 
 @pytest.mark.parametrize("author", [AUTHOR, "Jo <jo@example.org>", "Jo de Vries (ops) <x@y>"])
