@@ -48,14 +48,16 @@ def status_of(project: Project, result: Result, email_id: str) -> Status:
 def delay(old: Status, new: Status, since_last: timedelta, interval: timedelta) -> timedelta | None:
     """How long to wait before writing ``new`` over ``old``; None when it need not be written at all.
 
-    ``since_last``: since the last write.
+    ``since_last``: since the last write, ``timedelta.max`` before the first. A clock that was set back
+    makes nothing wait longer.
     """
     if _states(old) != _states(new):
         return timedelta()
     if _but_for_the_time(old) == _but_for_the_time(new):
         last, now = old.last_reconcile, new.last_reconcile
-        return None if last is not None and now is not None and now - last < interval else timedelta()
-    return max(timedelta(), MIN_DELAY - since_last)
+        fresh = last is not None and now is not None and timedelta() <= now - last < interval
+        return None if fresh else timedelta()
+    return MIN_DELAY - min(max(since_last, timedelta()), MIN_DELAY)
 
 
 def notices(before: Result | None, result: Result) -> tuple[Notice, ...]:

@@ -95,6 +95,7 @@ def in_turn(*replies: Reply) -> Answerer:
 def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # an answer leaves whole: sent in parts, the last waits 40 ms for an acknowledgement
 
         def handle_one_request(self) -> None:
             try:

@@ -74,6 +74,18 @@ class TestDelay:
         new = written(PROJECT, recorded=make_recorded(make_snapshot(make_app(revision=2)), subject="upgrade"))
         assert report.delay(old, new, timedelta(seconds=since), INTERVAL) == timedelta(seconds=wait)
 
+    def test_a_clock_that_was_set_back_makes_nothing_wait_longer(self) -> None:
+        old = written(PROJECT)
+        later = msgspec.structs.replace(old, lastReconcileTimestamp="2016-11-21T12:00:00Z")
+        assert report.delay(old, later, timedelta(days=-3650), INTERVAL) == timedelta()
+        new = written(PROJECT, recorded=make_recorded(make_snapshot(make_app(revision=2)), subject="upgrade"))
+        assert report.delay(old, new, timedelta(days=-3650), INTERVAL) == report.MIN_DELAY
+
+    def test_what_another_process_wrote_is_written_over_at_once_by_a_new_one(self) -> None:
+        old = written(PROJECT)
+        new = written(PROJECT, recorded=make_recorded(make_snapshot(make_app(revision=2)), subject="upgrade"))
+        assert report.delay(old, new, timedelta.max, INTERVAL) == timedelta()
+
     def test_the_first_status_is_written_at_once(self) -> None:
         assert report.delay(Status(), written(PROJECT), timedelta(), INTERVAL) == timedelta()
 
