@@ -9,10 +9,34 @@ from reconciler.state.store import Store
 from tests.contract.configmap_factory import ConfigMapFactory
 from tests.contract.factories import StoreFactory
 from tests.git.factory import GitFactory, GitRemoteFactory
+from tests.git.servers.fixtures import (
+    authority,
+    https_repository,
+    https_server,
+    servers_folder,
+    ssh_repository,
+    ssh_server,
+)
+from tests.git.servers.stores import https_factory, ssh_factory
+
+__all__ = ("authority", "https_repository", "https_server", "servers_folder", "ssh_repository", "ssh_server")
+
+
+def _https(request: pytest.FixtureRequest) -> StoreFactory:
+    given = request.getfixturevalue
+    return https_factory(given("tmp_path"), given("https_repository"), given("authority"))
+
+
+def _ssh(request: pytest.FixtureRequest) -> StoreFactory:
+    given = request.getfixturevalue
+    return ssh_factory(given("tmp_path"), given("ssh_repository"), given("ssh_server"))
+
 
 FACTORIES: Mapping[str, Callable[[pytest.FixtureRequest], StoreFactory]] = {
     "git": lambda request: GitFactory(request.getfixturevalue("tmp_path")),
     "git with a remote": lambda request: GitRemoteFactory(request.getfixturevalue("tmp_path")),
+    "git over https": _https,
+    "git over ssh": _ssh,
     "ConfigMaps": lambda request: ConfigMapFactory(request.getfixturevalue("cluster")),
 }
 
