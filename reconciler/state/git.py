@@ -162,6 +162,10 @@ class GitStore:
         for track in self._tracks.values():
             track.keep()
 
+    async def examine(self, work: Callable[[Repository, Branches], _Result]) -> _Result:
+        """As ``perform``, for work that needs more than one track: it is given the repository."""
+        return await self.perform(lambda: work(self._repository, self._branches))
+
     async def _look_for_key(self, signing: Signing) -> None:
         """So that people see the key before the first commit. Only appending needs it."""
         try:
