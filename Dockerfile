@@ -13,9 +13,10 @@ COPY reconciler ./reconciler
 RUN /opt/hossted/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.13-slim
-# git does the work of the git store. The user has an entry, because git asks who it is.
+# git does the work of the git store, ssh that of ssh:// (and nc, where HOSSTED_SSH_PROXY_COMMAND says so).
+# The user has an entry, because ssh asks who it is.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends git \
+    && apt-get install --yes --no-install-recommends git netcat-openbsd openssh-client \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 65532 hossted \
     && useradd --uid 65532 --gid 65532 --no-log-init --no-create-home --home-dir /tmp hossted

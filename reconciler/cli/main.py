@@ -1,8 +1,8 @@
 """The program ``hossted-reconciler``: its commands, and how they fail.
 
-Exit status: 0 done, 1 it did not work, 2 the words or the settings are wrong; ``diff`` has its own. Errors
-go to stderr, in one sentence that names the object and what to do. Each command's module is imported when
-it is used, so that none pays for the others' libraries.
+Exit status: 0 done, 1 it did not work, 2 the words or the settings are wrong; ``diff`` and ``verify`` have
+their own. Errors go to stderr, in one sentence that names the object and what to do. Each command's module
+is imported when it is used, so that none pays for the others' libraries.
 """
 
 import argparse
@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "history": "what was recorded, newest first",
     "show": "what one revision changed",
     "diff": "compare two of: a revision, a track, a date, a file, the cluster",
+    "verify": "whether the record can be believed: digests, signatures, order, and the time it covers",
+    "signers": "print the line that allows the reconciler's key, for git's allowed_signers",
     "record": "write a recording of a live cluster, with everything secret left out",
     "demo": "all of it, in one minute, on a recording",
 }
@@ -78,11 +80,23 @@ def _output(command: argparse.ArgumentParser, *formats: str) -> None:
 def _store(command: argparse.ArgumentParser) -> None:
     _cluster(command)
     command.add_argument(
-        "--repo", metavar="URL", help="a git store, without asking a cluster: a path or file://"
+        "--repo",
+        metavar="URL",
+        help="a git store, without asking a cluster: a path, file://, https:// or ssh://",
     )
+    _credentials(command)
     command.add_argument("--branch", default="main", help="the branch of --repo (default: main)")
     command.add_argument("--cluster", metavar="UUID", help="whose record, where a store has several")
     command.add_argument("--tz", metavar="ZONE", default="UTC", help="show times in this zone (default: UTC)")
+
+
+def _credentials(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--credentials",
+        type=Path,
+        metavar="DIR",
+        help="the git store's credentials: a folder with a file for each key of the Secret",
+    )
 
 
 def _run(command: argparse.ArgumentParser) -> None:
@@ -98,6 +112,7 @@ def _once(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--from", dest="recording", type=Path, metavar="DIR", help="read a recorded cluster")
     command.add_argument("--project", type=Path, metavar="FILE", help="the project, instead of the cluster's")
+    _credentials(command)
 
 
 def _snapshot(command: argparse.ArgumentParser) -> None:
@@ -137,6 +152,36 @@ def _diff(command: argparse.ArgumentParser) -> None:
         )
 
 
+def _verify(command: argparse.ArgumentParser) -> None:
+    _store(command)
+    _output(command, "text", "json")
+    command.add_argument(
+        "--signers",
+        type=Path,
+        metavar="FILE",
+        help="who may sign, as git's allowed_signers (default: the key in the project's status)",
+    )
+    command.add_argument(
+        "--signed-since", metavar="DATE", help="commits from before need no signature (default: all need one)"
+    )
+    command.add_argument(
+        "--approvers", type=Path, metavar="FILE", help="who may approve: approving commits must be signed"
+    )
+    command.add_argument(
+        "--approved-branch", metavar="NAME", help="default: the project's, or approved/{cluster_uuid}"
+    )
+    command.add_argument("--all", action="store_true", help="begin anew, whatever was verified before")
+
+
+def _signers(command: argparse.ArgumentParser) -> None:
+    _cluster(command)
+    command.set_defaults(repo=None, branch="main", cluster=None, tz="UTC", credentials=None)
+    command.add_argument(
+        "--key", type=Path, metavar="FILE.pub", help="this public key, without asking a cluster"
+    )
+    command.add_argument("--email", metavar="ADDRESS", help="default: the project's author")
+
+
 def _record(command: argparse.ArgumentParser) -> None:
     _cluster(command)
     command.add_argument("directory", type=Path, metavar="DIR", help="where to write it")
@@ -163,6 +208,8 @@ _ARGUMENTS: Final = {
     "history": _history,
     "show": _show,
     "diff": _diff,
+    "verify": _verify,
+    "signers": _signers,
     "record": _record,
     "demo": _demo,
 }

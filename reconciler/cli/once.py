@@ -100,7 +100,7 @@ async def _parts(arguments: argparse.Namespace) -> AsyncIterator[_Parts]:
         leadership = wiring.leadership_of(settings, ledger, clock, gaps)
         source = LiveSource(client) if client is not None else RecordedSource(arguments.recording)
         patient = client is not None and not arguments.dry_run
-        opener = wiring.opener(settings, client)
+        opener = wiring.opener(settings, client, arguments.credentials)
         reconciler = Reconciler(source, opener, leadership, clock, patient=patient)
         stack.push_async_callback(reconciler.close)
         delivery = wiring.delivery_of(settings, ledger, clock, lease.remaining if lease is not None else None)

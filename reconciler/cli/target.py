@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from reconciler import settings as settings_module
 from reconciler.cli import wiring
 from reconciler.cli.output import note
 from reconciler.cli.times import Times
 from reconciler.errors import ForbiddenError, LedgerError, UsageError
 from reconciler.kube.client import Client
-from reconciler.policy.entry import LedgerView
+from reconciler.policy.entry import LedgerFacts, LedgerView
 from reconciler.project import GitState, Project, Spec
 from reconciler.state.store import ClusterDirectory, Store, Track
 
@@ -64,7 +66,8 @@ class Target:
             spec = await self.spec()
             if spec is None:
                 raise UsageError("a recording has no record: name one with --repo")
-            self._store = wiring.opener(self.settings, self._cluster)(spec)
+            opener = wiring.opener(self.settings, self._cluster, self._arguments.credentials)
+            self._store = opener(_for_reading(spec))
             self._stack.push_async_callback(self._store.close)
         return self._store
 
@@ -72,9 +75,12 @@ class Target:
         """What the ledger says; empty where there is none. Raises LedgerError, FormatError."""
         if self._ledger is None:
             spec = await self.spec()
-            ledger = wiring.ledger_of(self.settings, spec or _NOBODY.spec, self._cluster)
-            self._ledger = await ledger.load()
-            await ledger.close()
+            if self._cluster is None and spec is not None and _is_elsewhere(spec):
+                self._ledger = LedgerView(LedgerFacts(), {})
+            else:
+                ledger = wiring.ledger_of(self.settings, spec or _NOBODY.spec, self._cluster)
+                self._ledger = await ledger.load()
+                await ledger.close()
         return self._ledger
 
     async def cluster_uuid(self) -> str:
@@ -137,6 +143,18 @@ async def target_of(arguments: argparse.Namespace) -> AsyncIterator[Target]:
     """The target that a command's arguments name; everything is closed at the end."""
     async with AsyncExitStack() as stack:
         yield Target(arguments, stack)
+
+
+def _for_reading(spec: Spec) -> Spec:
+    """Without the key that signs: who only reads need not be allowed to see it."""
+    if not isinstance(spec.state, GitState):
+        return spec
+    return msgspec.structs.replace(spec, state=msgspec.structs.replace(spec.state, signing=None))
+
+
+def _is_elsewhere(spec: Spec) -> bool:
+    """Whether the record is on another machine: there is no ledger beside it."""
+    return isinstance(spec.state, GitState) and spec.state.scheme != "file"
 
 
 def _git_state(repo: str, branch: str) -> GitState:

@@ -16,6 +16,7 @@ from reconciler.errors import NotFoundError, SpecError, UsageError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
 from reconciler.kube.projects import Projects
+from reconciler.kube.secrets import Secrets
 from reconciler.model import digest_of
 from reconciler.operator.clock import Clock
 from reconciler.operator.gaps import Gaps
@@ -25,9 +26,11 @@ from reconciler.project import GitState, Project, Spec, oldest, parse_project
 from reconciler.settings import Settings
 from reconciler.state.configmap import ConfigMapStore
 from reconciler.state.git import open_git_store
+from reconciler.state.git_access import Access, Folder, SecretSource, Source
 from reconciler.state.ledger import Ledger
 from reconciler.state.ledger_configmap import ConfigMapLedger
 from reconciler.state.ledger_file import FileLedger
+from reconciler.state.signing import Signing
 from reconciler.state.store import Store
 
 PUSH_TIMEOUT = 30.0
@@ -37,8 +40,13 @@ LEASE_MARGIN = 5.0
 """Seconds of the Lease that a push leaves for writing down its answer."""
 
 
-def opener(settings: Settings, client: Client | None) -> Callable[[Spec], Store]:
-    """What opens the store that a spec names. ``client`` is None where there is no cluster."""
+def opener(
+    settings: Settings, client: Client | None, credentials: Path | None = None
+) -> Callable[[Spec], Store]:
+    """What opens the store that a spec names. ``client`` is None where there is no cluster.
+
+    ``credentials``: a folder with the repository's, instead of the Secret that the spec names.
+    """
 
     def open_store(spec: Spec) -> Store:
         state = spec.state
@@ -49,6 +57,10 @@ def opener(settings: Settings, client: Client | None) -> Callable[[Spec], Store]
                 url=state.url,
                 branch=state.branch,
                 author=author,
+                signing=_signing(settings, state, client),
+                access=Access(source=_source(settings, state, client, credentials), proxy=settings.proxy),
+                push_options=state.push_options,
+                subject_suffix=state.subject_suffix,
             )
         if client is None:
             raise SpecError("spec.state: without a cluster the state must be in git: set spec.state.git.url")
@@ -65,6 +77,10 @@ def ledger_of(settings: Settings, spec: Spec, client: Client | None) -> Ledger:
         return ConfigMapLedger(ConfigMaps(client), settings.namespace)
     if not isinstance(spec.state, GitState):
         raise SpecError("spec.state: without a cluster the state must be in git: set spec.state.git.url")
+    if spec.state.scheme != "file":
+        raise SpecError(
+            "spec.state: without a cluster the ledger is a file beside the repository: use file:// and a path"
+        )
     path = Path(unquote(urlsplit(spec.state.url).path))
     return FileLedger(path.with_name(f"{path.name}.ledger.json"))
 
@@ -136,6 +152,32 @@ def project_from(path: Path) -> Project:
     if not isinstance(found, dict):
         raise UsageError(f"{path} holds no Hosstedproject")
     return parse_project(found)
+
+
+def _source(
+    settings: Settings, state: GitState, client: Client | None, credentials: Path | None
+) -> Source | None:
+    if credentials is not None:
+        return Folder(credentials)
+    if state.secret_ref is None:
+        return None
+    if client is None:
+        raise SpecError(
+            "spec.state.git.secretRef names a Secret, and no cluster is asked: give its keys with"
+            " --credentials DIR, a file for each"
+        )
+    return SecretSource(Secrets(client).read, settings.namespace, state.secret_ref.name)
+
+
+def _signing(settings: Settings, state: GitState, client: Client | None) -> Signing | None:
+    if state.signing is None:
+        return None
+    if client is None:
+        raise SpecError("spec.state.git.signing names a Secret, and no cluster is asked: leave signing out")
+    secrets_of_cluster = Secrets(client)
+    return Signing(
+        lambda name: secrets_of_cluster.read(settings.namespace, name), state.signing.secret_ref.name
+    )
 
 
 def _clone_of(settings: Settings, url: str, branch: str) -> Path:

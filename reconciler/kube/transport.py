@@ -169,6 +169,8 @@ def _load(context: str | None, kubeconfig: Path | None) -> _Connection:
     configuration = client.Configuration()
     configuration.connection_pool_maxsize = POOL_SIZE
     configuration.keep_alive = True
+    # Not the environment's, which is for git and the Hossted API. A kubeconfig may still name one of its own.
+    configuration.proxy = None
     try:
         if context is None and kubeconfig is None and not _kubeconfig_exists(config):
             config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # ships no types

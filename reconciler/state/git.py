@@ -7,7 +7,7 @@ remote if there is one. So a crash between any two steps leaves either the old s
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,14 +38,15 @@ def open_git_store(
     signing: Signing | None = None,
     access: Access = Access(),  # noqa: B008 - a frozen value
     push_options: Sequence[str] = (),
+    subject_suffix: str = "",
 ) -> "GitStore":
     """A store in git; nothing is touched before it is first used.
 
     ``path``: the local bare repository, made when it is not there. ``url``: the remote that holds the
     store (``https://``, ``ssh://``, ``file://`` or an absolute path), or None: ``path`` is the store itself.
     ``branch`` may hold ``{cluster_uuid}``. ``author`` is ``Name <email>``. ``signing``: None to record
-    unsigned. ``access``: credentials and the way to the remote; ``push_options``: git's own, for forges.
-    Raises SpecError for what cannot be used.
+    unsigned. ``access``: credentials and the way to the remote; ``push_options``: git's own, for forges;
+    ``subject_suffix`` ends each commit's subject. Raises SpecError for what cannot be used.
     """
     repository = Repository(path.absolute(), durable=url is None)
     return GitStore(
@@ -56,6 +57,7 @@ def open_git_store(
         branch=layout.checked_branch(branch),
         author=layout.checked_author(author),
         signing=signing,
+        subject_suffix=subject_suffix,
     )
 
 
@@ -70,6 +72,7 @@ class GitStore:
         branch: str,
         author: str,
         signing: Signing | None = None,
+        subject_suffix: str = "",
     ) -> None:
         self._repository = repository
         self._remote = remote
@@ -79,6 +82,7 @@ class GitStore:
         )
         self._author = author
         self._signing = signing
+        self._subject_suffix = subject_suffix
         self._lock = asyncio.Lock()
         self._housekeeping = Housekeeping(
             repository,
@@ -112,6 +116,7 @@ class GitStore:
                 ref=layout.branch_ref(self._branch, cluster_uuid),
                 author=self._author,
                 signing=self._signing,
+                subject_suffix=self._subject_suffix,
             )
         return self._tracks[cluster_uuid]
 
@@ -126,6 +131,7 @@ class GitStore:
                 endpoint=endpoint,
                 author=self._author,
                 sign=None if self._signing is None else self._signing.sign,
+                subject_suffix=self._subject_suffix,
             )
         return self._delivered[cluster_uuid, endpoint]
 

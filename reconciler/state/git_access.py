@@ -5,14 +5,14 @@ configurations, and keys, from files in memory that live as long as one git proc
 paths. An Authorization header goes to the URL's own host and to no other: redirects are not followed.
 """
 
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from reconciler.errors import CredentialsError
+from reconciler.errors import CredentialsError, ForbiddenError, KubernetesError, NotFoundError, StoreError
 from reconciler.settings import ProxySettings
 from reconciler.state.git_config import config_text, ssh_config_text
 from reconciler.state.git_credentials import Credentials
@@ -45,6 +45,33 @@ class Given(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Given({self.where!r})"
+
+
+class SecretSource(msgspec.Struct, frozen=True):
+    """A Secret of the cluster. ``get``: its data by namespace and name; KubernetesError and its kinds."""
+
+    get: Callable[[str, str], Awaitable[Mapping[str, bytes]]]
+    namespace: str
+    name: str
+
+    @property
+    def where(self) -> str:
+        return f"the Secret {self.namespace}/{self.name}"
+
+    async def read(self) -> Mapping[str, bytes]:
+        try:
+            return await self.get(self.namespace, self.name)
+        except NotFoundError as error:
+            raise CredentialsError(
+                f"{self.where}, which spec.state.git.secretRef names, does not exist: make it, with the"
+                " repository's credentials"
+            ) from error
+        except ForbiddenError as error:
+            raise CredentialsError(
+                f"{self.where} may not be read: let the operator get Secrets in that namespace"
+            ) from error
+        except KubernetesError as error:
+            raise StoreError(f"{self.where} cannot be read now: {error}") from error
 
 
 class Folder(msgspec.Struct, frozen=True):

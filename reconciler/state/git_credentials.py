@@ -57,7 +57,7 @@ class Credentials(msgspec.Struct, frozen=True):
 def credentials_of(data: Mapping[str, bytes], url: RemoteUrl, where: str) -> Credentials:
     """What a Secret's data is for a URL; CredentialsError, one sentence, when it is not enough or too much.
 
-    ``where``: what the sentence calls it, ``Secret hossted-system/git``.
+    ``where``: what the sentence calls it, ``the Secret hossted-system/git``.
     """
     found = _Data(data, where)
     return _for_ssh(found, url) if url.scheme == "ssh" else _for_https(found)
@@ -68,8 +68,8 @@ def _for_https(found: "_Data") -> Credentials:
     if authority:
         try:
             x509.load_pem_x509_certificates(authority.encode())
-        except ValueError as error:
-            raise found.wrong("ca.crt", "holds no certificate in PEM: give the authority's") from error
+        except ValueError:
+            raise found.wrong("ca.crt", "holds no certificate in PEM: give the authority's") from None
     user, password, token = found.line("username"), found.line("password"), found.line("bearerToken")
     if password and token:
         raise found.contradiction("password", "bearerToken")
@@ -133,16 +133,17 @@ def _plain_key(found: "_Data", name: str, key: str, passphrase: str) -> str:
         return text  # a kind that only ssh knows
     except TypeError:
         pass  # it wants a passphrase
-    except ValueError as error:
-        raise found.wrong(name, "is no private key: give one as `ssh-keygen` writes it") from error
+    except ValueError:
+        # Without its cause, here and below: a library's words on a key may hold some of it.
+        raise found.wrong(name, "is no private key: give one as `ssh-keygen` writes it") from None
     else:
         return text
     if not passphrase:
         raise found.wrong(name, "is protected by a passphrase: add that under the key password")
     try:
         loaded = load(text.encode(), passphrase.encode())
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise found.wrong(name, "cannot be decrypted with the key password: give its passphrase") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise found.wrong(name, "cannot be decrypted with the key password: give its passphrase") from None
     return loaded.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
     ).decode()

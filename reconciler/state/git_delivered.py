@@ -52,6 +52,7 @@ class GitDelivered:
         endpoint: str,
         author: str,
         sign: Callable[[bytes], str] | None = None,
+        subject_suffix: str = "",
     ) -> None:
         self._store = store
         self._repository = repository
@@ -61,6 +62,7 @@ class GitDelivered:
         self._ref = layout.delivered_ref(cluster_uuid)
         self._endpoint = endpoint
         self._author = author
+        self._subject_suffix = subject_suffix
         self._sign = sign
         self._read: tuple[str | None, Mapping[AppKey, str]] | None = None
 
@@ -85,7 +87,7 @@ class GitDelivered:
         when somebody else moved the branch, StoreError when it cannot be written.
         """
         trailers = (("Cluster-UUID", self._cluster_uuid), ("Instance", instance), (ENDPOINT, self._endpoint))
-        message = layout.tidy(message_of(changed, trailers))
+        message = layout.tidy(message_of(changed, trailers), self._subject_suffix)
         await self._store.perform(lambda: self._follow(changed, frozenset(known), message, at))
 
     def _keys(self, tip: str | None) -> Mapping[AppKey, str]:

@@ -100,13 +100,14 @@ def checked_author(author: str) -> str:
     return author
 
 
-def tidy(message: Message) -> Message:
+def tidy(message: Message, suffix: str = "") -> Message:
     """The message as a commit can hold it: no control characters, subject and trailers on one line each.
 
+    ``suffix`` ends the subject, as ``[skip ci]`` does, after a space.
     So what it says of itself cannot be forged by texts that come from charts.
     """
     return Message(
-        subject=_one_line(message.subject) or "(no subject)",
+        subject=_one_line(f"{_one_line(message.subject) or '(no subject)'} {suffix}"),
         body=_CONTROL.sub("\ufffd", message.body).strip("\n"),
         trailers=tuple((name, _one_line(value)) for name, value in message.trailers),
     )

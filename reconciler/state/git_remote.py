@@ -38,6 +38,7 @@ class Remote:
         self._push_options = tuple(push_options)
         self._access = access
         self._credentials = Credentials()
+        self._read: Mapping[str, bytes] | None = None
         self._monotonic = monotonic
         self._now = now
         self._quiet_until = 0.0
@@ -52,7 +53,11 @@ class Remote:
         """Called before each operation: the credentials as they are now. CredentialsError, StoreError."""
         source = self._access.source
         if source is not None:
-            self._credentials = credentials_of(await source.read(), self._url, source.where)
+            data = await source.read()
+            if data != self._read:  # a passphrase is made slow to try
+                self._read, self._credentials = None, Credentials(where=source.where)
+                self._credentials = credentials_of(data, self._url, source.where)
+                self._read = data
         elif self._url.scheme == "ssh":
             raise CredentialsError(
                 f"the state repository {self.location} wants a key: put it and the host's known_hosts in a"

@@ -65,6 +65,7 @@ class GitTrack:
         ref: str,
         author: str,
         signing: Signing | None = None,
+        subject_suffix: str = "",
     ) -> None:
         self._store = store
         self._repository = repository
@@ -74,6 +75,7 @@ class GitTrack:
         self._ref = ref
         self._author = author
         self._signing = signing
+        self._subject_suffix = subject_suffix
         self._view: _View | None = None
         self._snapshots = Snapshots(repository, cluster_uuid, ref)
         self._history = GitHistory(repository, branches, self._snapshots, cluster_uuid=cluster_uuid, ref=ref)
@@ -92,7 +94,7 @@ class GitTrack:
         recorded: datetime,
     ) -> Recorded:
         """As the protocol says; ValueError for changes that do not lead from ``on`` to ``snapshot``."""
-        tidied = layout.tidy(message)
+        tidied = layout.tidy(message, self._subject_suffix)
         if self._signing is not None:
             await self._signing.prepare()
 

@@ -395,7 +395,7 @@ def test_a_repository_that_is_not_there_or_is_none_is_named(hossted: Hossted, tm
     (tmp_path / "empty").mkdir()
     done = hossted("history", repo=tmp_path / "empty")
     assert done.status == 1
-    assert "cannot be reached" in done.err
+    assert "cannot be found" in done.err
     assert hossted("diff", "observed", "observed", repo=tmp_path / "empty").status == 2
 
 
