@@ -21,6 +21,7 @@ from reconciler.delivery.deliver import Delivered, Delivery
 from reconciler.model import App, AppKey, emitted, encode
 from reconciler.operator import report
 from reconciler.operator.conditions import conditions
+from reconciler.operator.delivered import EVERY
 from reconciler.operator.gaps import Gaps
 from reconciler.operator.leadership import Leadership
 from reconciler.operator.reconcile import Reconciler
@@ -273,6 +274,12 @@ class World:
             self._keep(msgspec.structs.replace(self.result, delivery=after(delivered)))
         return delivered
 
+    async def show(self) -> None:
+        """Show what was delivered, where the store has a place for it, all of it."""
+        process = self.process or await self.start()
+        while await process.reconciler.show_delivered():
+            self.clock.advance(EVERY)
+
     async def step(self) -> Result:
         """One reconcile and one delivery."""
         await self.look()
@@ -290,6 +297,7 @@ class World:
             elif delivered is not None and delivered.next_try is not None:
                 self.clock.advance_to(delivered.next_try)
             else:
+                await self.show()
                 return self.result
         raise AssertionError(f"it does not end: {self.result}")
 
@@ -375,6 +383,16 @@ class World:
         for key, release in self.cluster.releases.items():
             assert tip.snapshot.apps[key].helm.revision == release.revision
         self.check_keys()
+        await self._check_shown()
+
+    async def _check_shown(self) -> None:
+        """What was delivered is shown as the ledger has it, where the store has a place for it."""
+        store, view = self.disk.store(), await self.disk.ledger().load()
+        branch = store.delivered(self.cluster_uuid, view.facts.endpoint)
+        if branch is not None:
+            acked = {key: entry.acked.key for key, entry in view.entries.items() if entry.acked is not None}
+            assert await branch.keys() == acked
+        await store.close()
 
     def check_keys(self) -> None:
         """No key with two contents."""
