@@ -120,7 +120,7 @@ class Repository:
         timeout = self._timeout if around.timeout is None else min(around.timeout, self._timeout)
         with self._guard:
             if self._stopped:
-                raise GitError(f"git {arguments[0]} in {self.path} was cancelled")
+                raise self._cancelled(arguments)
             process = self._running = self._start(arguments, around, wants_stdin=True)
         try:
             out, err = process.communicate(stdin, timeout=timeout)
@@ -133,6 +133,8 @@ class Repository:
         finally:
             with self._guard:
                 self._running = None
+        if process.returncode != 0 and self._stopped:
+            raise self._cancelled(arguments)
         if process.returncode != 0:
             raise _failed(arguments, self.path, around.scrub(_words(err)), process.returncode)
         if strict and err:
@@ -228,6 +230,9 @@ class Repository:
         # GitPython would end it once more when this wrapper is collected; from here on it is ours.
         started.proc = None
         return process
+
+    def _cancelled(self, arguments: tuple[str, ...]) -> GitError:
+        return GitError(f"git {arguments[0]} in {self.path} was cancelled", timed_out=True)
 
     def _stop(self, sign: signal.Signals) -> None:
         with self._guard:

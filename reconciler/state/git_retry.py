@@ -16,10 +16,10 @@ from reconciler.errors import StoreError
 
 _Result = TypeVar("_Result")
 
-PATIENCE = 180.0
+PATIENCE = 600.0
 """Seconds after which no further attempt begins."""
 
-LONGEST = 20.0
+LONGEST = 60.0
 """Seconds of one pause, at most."""
 
 _DOUBLINGS = 6  # up to 64 attempts' time: more than the clusters that one branch is good for

@@ -5,7 +5,7 @@ Rules are frozen: a test sets ``repository.rules`` as a whole, at any time, and 
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -100,6 +100,7 @@ class Request:
 class Hosted:
     """A bare repository on a server. ``url``: without credentials.
 
+    ``before_push`` is called when a push's pack begins to arrive: what it commits came first.
     ``wrapper``, ``user``: how the server runs git on it (see ``states``).
     """
 
@@ -108,9 +109,16 @@ class Hosted:
     url: str
     rules: Rules = field(default_factory=Rules)
     requests: list[Request] = field(default_factory=list)
+    before_push: Callable[[], None] | None = None
     wrapper: Sequence[str] = ()
     user: int | None = None
+    arrived: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
+
+    def hang(self) -> None:
+        """Wait until somebody lets go; ``arrived`` tells that somebody waits."""
+        self.arrived.set()
+        self.released.wait()
 
     @property
     def pushes(self) -> list[Request]:
@@ -174,10 +182,11 @@ class CutError(ConnectionError):
 class Incoming:
     """A request's body on its way to git; what it measures goes into ``request``."""
 
-    def __init__(self, request: Request, cut: Cut | None) -> None:
+    def __init__(self, request: Request, hosted: Hosted) -> None:
         self.has_pack = False
         self._request = request
-        self._cut = cut if request.is_push else None
+        self._hosted = hosted
+        self._cut = hosted.rules.cut if request.is_push else None
         self._beginning = b""
 
     @property
@@ -196,6 +205,8 @@ class Incoming:
             return piece, False
         self.has_pack = True
         self._request.objects = int.from_bytes(self._beginning[start + 8 : start + _HEADER], "big")
+        if self._hosted.before_push is not None:
+            self._hosted.before_push()
         if self._cut is not Cut.BEFORE:
             return piece, False
         before = len(self._beginning) - len(piece)

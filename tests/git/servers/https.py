@@ -16,7 +16,6 @@ from urllib.parse import parse_qs, unquote
 
 from tests.git.servers.hosting import (
     Answer,
-    Cut,
     CutError,
     Hosted,
     Hosting,
@@ -116,14 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
         hosted.requests.append(request)
         rules = hosted.rules
         if rules.hangs:
-            hosted.released.wait()
+            hosted.hang()
             raise CutError
         service = parse_qs(query).get("service", [rest.removeprefix("/")])[0]
         answer = self._refusal(rules, is_push=service == "git-receive-pack", rest=rest, query=query)
         if answer is not None:
             self._answer(request, answer)
             return
-        self._run(hosted, request, rest, query, rules.cut)
+        self._run(hosted, request, rest, query)
 
     def _refusal(self, rules: Rules, *, is_push: bool, rest: str, query: str) -> Answer | None:
         if rules.redirect:
@@ -155,7 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _run(self, hosted: Hosted, request: Request, rest: str, query: str, cut: Cut | None) -> None:
+    def _run(self, hosted: Hosted, request: Request, rest: str, query: str) -> None:
         process = subprocess.Popen(
             [*hosted.wrapper, "git", "http-backend"],
             stdin=subprocess.PIPE,
@@ -178,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        incoming = Incoming(request, cut)
+        incoming = Incoming(request, hosted)
         try:
             self._feed(process.stdin, incoming)
             if incoming.is_cut:

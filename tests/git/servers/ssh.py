@@ -150,7 +150,7 @@ class SshServer:
             return _refuse(process, "There is no such repository.")
         hosted.requests.append(request)
         if hosted.rules.hangs:
-            await asyncio.to_thread(hosted.released.wait)
+            await asyncio.to_thread(hosted.hang)
             return 1
         may_push = self._may_push(hosted.rules.accounts, process.get_extra_info("key"))
         if may_push is None:
@@ -179,7 +179,7 @@ class SshServer:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
-        incoming = Incoming(request, hosted.rules.cut)
+        incoming = Incoming(request, hosted)
         feeding = asyncio.create_task(_feed(process.stdin, child.stdin, incoming))
         try:
             await asyncio.gather(
