@@ -67,11 +67,13 @@ class Wait(msgspec.Struct, frozen=True):
 
 
 class Meaning(msgspec.Struct, frozen=True):
-    """``settled``: what was to be written was not taken, for sure. ``wait``: leave the remote alone."""
+    """``settled``: what was to be written was not taken, for sure. ``wait``: leave the remote alone. ``row``:
+    of the table, -1 when it was known by something else."""
 
     error: StoreError
     settled: bool = True
     wait: Wait | None = None
+    row: int = -1
 
 
 def no_room(said: str, path: Path) -> str:
@@ -103,11 +105,11 @@ def meaning(answer: Answer, to: To) -> Meaning | None:
         return Meaning(NoRepositoryError(_fill(sentences.MOVED, answer, to, there=named)))
     now = {sentences.WRITING if answer.branch else sentences.READING}
     now |= {sentences.FILE if to.url.scheme == "file" else "" if to.secret else sentences.ANONYMOUS}
-    for row in sentences.TABLE:
+    for index, row in enumerate(sentences.TABLE):
         found = row.pattern.search(answer.said) if not row.only or row.only in now else None
         if found is not None:
             sentence = _fill(row.sentence, answer, to, found)
-            return Meaning(row.error(sentence), settled=row.settled)
+            return Meaning(row.error(sentence), settled=row.settled, row=index)
     return None
 
 

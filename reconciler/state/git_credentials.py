@@ -158,16 +158,11 @@ class _Data:
 
     def text(self, key: str) -> str:
         """The value as text, "" when there is none."""
-        try:
-            text = self._data.get(key, b"").decode()
-        except UnicodeDecodeError:
-            # Without its cause, which holds the bytes.
-            raise self.wrong(key, "is no text: encode it once, not twice") from None
-        if not text.strip():
-            return ""
-        if "\0" in text:
+        # Not by an exception, which would hold the bytes.
+        text = self._data.get(key, b"").decode(errors="surrogateescape")
+        if "\0" in text or any("\udc80" <= letter <= "\udcff" for letter in text):
             raise self.wrong(key, "is no text: encode it once, not twice")
-        return text
+        return text if text.strip() else ""
 
     def line(self, key: str) -> str:
         """A value on one line; line ends after it, as ``echo`` and editors leave them, do not count."""
