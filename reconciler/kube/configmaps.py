@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from reconciler.errors import NotFoundError
-from reconciler.kube.client import Client, Page, segment
+from reconciler.kube.client import METADATA_LIST, Client, Page, segment
 
 
 class ConfigMap(msgspec.Struct, frozen=True):
@@ -45,6 +45,12 @@ class ConfigMaps:
         """The ConfigMaps of a namespace that match a label selector (``app=x,part in (a,b)``)."""
         listed = await self._client.list_all(_path(namespace), _page, {"labelSelector": label_selector})
         return listed.items
+
+    async def list_config_map_metadata(self, namespace: str, label_selector: str) -> list[ConfigMap]:
+        """As ``list_config_maps``, without what they hold: ``data`` and ``binary_data`` are empty, and
+        ``immutable`` is not told."""
+        params = {"labelSelector": label_selector}
+        return (await self._client.list_all(_path(namespace), _page, params, METADATA_LIST)).items
 
     async def create_config_map(self, wanted: ConfigMap) -> ConfigMap:
         """Create it; ConflictError when it is there, TooLargeError when it is too much for one."""
@@ -106,7 +112,7 @@ class _ListMeta(msgspec.Struct, frozen=True, rename="camel"):
 
 class _WireList(msgspec.Struct, frozen=True):
     metadata: _ListMeta
-    items: list[_Wire]
+    items: list[_Wire] | None = None  # null in an empty list of metadata
 
 
 _ONE = msgspec.json.Decoder(_Wire)
@@ -124,7 +130,7 @@ def _read(body: bytes) -> ConfigMap:
 
 def _page(body: bytes) -> Page[ConfigMap]:
     page = _MANY.decode(body)
-    items = [_value(item) for item in page.items]
+    items = [_value(item) for item in page.items or ()]
     return Page(items, page.metadata.resource_version, page.metadata.token)
 
 

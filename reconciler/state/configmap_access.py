@@ -1,14 +1,16 @@
 """What state kept in ConfigMaps needs of the Kubernetes API, and how it marks and packs what is its own.
 
-``ConfigMapAccess`` is the whole of it: five requests on the ConfigMaps of one namespace. Everything that
+``ConfigMapAccess`` is the whole of it: six requests on the ConfigMaps of one namespace. Everything that
 is kept carries the two labels below and no annotation, no ownerReference and no label of the project:
 Argo CD prunes what carries its marks, and Kubernetes collects what its owner leaves behind.
 """
 
 import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
-from reconciler.errors import StoreError
+from reconciler.errors import KubernetesError, StoreError
 from reconciler.kube.configmaps import ConfigMap
 
 MANAGER: Final = "hossted-reconciler"
@@ -32,6 +34,8 @@ class ConfigMapAccess(Protocol):
     async def get_config_map(self, namespace: str, name: str) -> ConfigMap | None: ...
 
     async def list_config_maps(self, namespace: str, label_selector: str) -> list[ConfigMap]: ...
+
+    async def list_config_map_metadata(self, namespace: str, label_selector: str) -> list[ConfigMap]: ...
 
     async def create_config_map(self, wanted: ConfigMap) -> ConfigMap: ...
 
@@ -67,3 +71,12 @@ def unpack(data: bytes, where: str) -> bytes:
     if not unpacker.eof:
         raise StoreError(f"{where} is damaged: cut short, or too large; restore it from a backup")
     return plain
+
+
+@asynccontextmanager
+async def store_errors(where: str) -> AsyncIterator[None]:
+    """Turn what the Kubernetes API raises into what a store raises."""
+    try:
+        yield
+    except KubernetesError as error:
+        raise StoreError(f"{where}: {error}") from error

@@ -1,46 +1,36 @@
-"""What the ConfigMap store writes, as values and pure functions on them.
+"""What the ConfigMap store writes, as values, and their JSON.
 
 One cluster has, in one namespace (``<c>`` is a hash of the cluster's UUID, ``<d>`` one of the content)::
 
     <name>-<c>                     the head: data["head.json"], the only one that ever changes
-    <name>-<c>-r<n>-apps-<d>       apps of one hash range: binaryData["apps.json.gz"], immutable
-    <name>-<c>-r<n>-history-<d>    up to 20 changesets: binaryData["history.json.gz"], immutable
+    <name>-<c>-r<n>-apps-<d>       the apps of a range of hashes: binaryData["apps.json.gz"], immutable
+    <name>-<c>-r<n>-history-<d>    changesets: binaryData["history.json.gz"], immutable; and a copy of the
+                                   head that names it, binaryData["head.json.gz"]
 
-The head names the others. ``r<n>`` is the revision that a part was made for, and a part is only ever made
-for the revision after the head's. So a part that the head of revision n or later does not name, made for n
-or earlier, can never be named again: no writer need be asked before it is deleted, only slow readers waited
-for.
+The head names the others: the shards of the newest snapshot, and the packs of changesets. ``r<n>`` is the
+revision that a part was made for, and a part is only ever made for the revision after the head's. So a part
+that the head of revision n or later does not name, made for n or earlier, can never be named again: no
+writer need be asked before it is deleted, only slow readers waited for. And where there are parts for a
+revision further on, the head was once further on as well.
 
-A changeset keeps, for each app that it changed, what the app was before. Older snapshots are rebuilt by
-undoing changesets from the newest snapshot back, and checked against the digest kept for each.
+A head knows the UIDs of its parts and its own, and its own digest: what is not as we wrote it shows.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from reconciler.changes.change import Changeset, Operation
-from reconciler.errors import FormatError, TooLargeError
-from reconciler.model import FORMAT, App, AppKey, Cluster, Snapshot, digest_of, encode
-from reconciler.state.configmap_access import PACKED_LIMIT, pack
+from reconciler.changes.change import Operation
+from reconciler.errors import FormatError, StoreError
+from reconciler.model import FORMAT, App, AppKey, Cluster, digest_of, encode
+from reconciler.state.configmap_access import pack, unpack
 from reconciler.state.store import ClusterDirectory, Message, Revision
 
 HEAD_KEY: Final = "head.json"
+COPY_KEY: Final = "head.json.gz"
 PART_KEYS: Final = {"apps": "apps.json.gz", "history": "history.json.gz"}
-
-PACK_ENTRIES: Final = 20
-"""Changesets in one ConfigMap: the newest such pack is written anew at each append, so it stays small."""
-
-PACK_BYTES: Final = 128 * 1024
-"""Packed size at which a pack is full, whatever it holds."""
-
-HISTORY_BYTES: Final = 16 * 1024 * 1024
-"""Packed size of all the history of one cluster: etcd is for everybody, and 2 GiB in all by default."""
-
-GRACE: Final = timedelta(minutes=10)
-"""How long a part that no head names any more is kept for readers of the head that did."""
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -48,23 +38,41 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_de
 
 
 class ShardRef(_Document, frozen=True):
-    """Where the apps of a range of hashes are (``00`` to ``ff``, both included). ``digest``: of the JSON."""
+    """Where the apps of a range of hashes are: ``first`` to ``last``, both included, eight hexadecimal
+    digits each (two, ``00`` and ``ff``, before shards were split).
+
+    ``digest``: of the JSON; ``size``: bytes, packed; ``uid``: of the ConfigMap. 0 and "": not known.
+    """
 
     first: str
     last: str
     name: str
     digest: str
     apps: int
+    size: int = 0
+    uid: str = ""
 
 
 class PackRef(_Document, frozen=True):
-    """Where the changesets of revisions ``first`` to ``last`` are. ``size``: bytes, packed."""
+    """Where the changesets of revisions ``first`` to ``last`` are. ``size``: bytes, packed.
+
+    A changeset that is too large for one ConfigMap has several, which follow each other.
+    """
 
     first: int
     last: int
     name: str
     digest: str
     size: int
+    uid: str = ""
+
+
+Ref = ShardRef | PackRef
+
+
+def kind_of(ref: Ref) -> str:
+    """``apps`` or ``history``."""
+    return "apps" if isinstance(ref, ShardRef) else "history"
 
 
 class Garbage(_Document, frozen=True):
@@ -74,11 +82,21 @@ class Garbage(_Document, frozen=True):
     since: datetime
 
 
+class Protest(_Document, frozen=True):
+    """``instance`` stopped, because ``against`` writes here."""
+
+    instance: str
+    against: str
+
+
 class Head(_Document, frozen=True):
     """What moves by compare-and-swap. ``dropped``: changesets that are not kept any more.
 
-    ``created``: when the first revision was recorded; ``digest``: of the newest snapshot; ``subject`` and
-    ``recorded`` of the newest revision are there for people (and to tell one head from another).
+    ``created``: when the first revision was recorded. ``revision``, ``subject``, ``recorded``,
+    ``happened``, ``trailers``, ``digest`` and ``cluster`` are of the newest revision, whose body is in the
+    history; without ``happened`` all of it is there alone (as before shards were split).
+    ``uid``: of the head's ConfigMap, "" in the first, whose UID was not known yet; ``check``: the digest of
+    the rest.
     """
 
     format: int
@@ -92,12 +110,39 @@ class Head(_Document, frozen=True):
     shards: tuple[ShardRef, ...]
     history: tuple[PackRef, ...]
     dropped: int = 0
+    happened: datetime | None = None
+    trailers: tuple[tuple[str, str], ...] = ()
+    cluster: Cluster | None = None
     garbage: tuple[Garbage, ...] = ()
+    protests: tuple[Protest, ...] = ()
+    uid: str = ""
+    check: str = ""
+
+    @property
+    def refs(self) -> tuple[Ref, ...]:
+        return (*self.shards, *self.history)
 
     @property
     def names(self) -> frozenset[str]:
         """The parts that this head needs."""
-        return frozenset({ref.name for ref in self.shards} | {ref.name for ref in self.history})
+        return frozenset(ref.name for ref in self.refs)
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it was written before shards were split, and heads checked."""
+        return self.happened is None and not self.check and all(len(ref.first) == 2 for ref in self.shards)
+
+    def sealed(self) -> "Head":
+        """With the ``check`` that belongs to it; an old one has none."""
+        return self if self.is_old else msgspec.structs.replace(self, check=self._digest)
+
+    @property
+    def is_intact(self) -> bool:
+        return self.is_old or self.check == self._digest
+
+    @property
+    def _digest(self) -> str:
+        return digest_of(encode(msgspec.structs.replace(self, check="")))
 
 
 class Undo(_Document, frozen=True):
@@ -112,10 +157,18 @@ class Undo(_Document, frozen=True):
     def key(self) -> AppKey:
         return AppKey(self.namespace, self.name)
 
+    @property
+    def stays(self) -> bool:
+        """Whether the app is there after the changeset."""
+        return self.operation not in (Operation.UNINSTALL, Operation.DENY)
+
 
 class Entry(_Document, frozen=True):
-    """One changeset. ``complete``: the apps' earlier forms are in it; without them (they did not fit) it
-    tells what changed and when, but snapshots before it cannot be rebuilt."""
+    """A changeset. ``digest`` and ``cluster`` are those of the snapshot after it.
+
+    ``complete``: whether ``apps`` have what they were before. ``base``: the revision that it was built on,
+    0 for none; None: the one with the number before.
+    """
 
     number: int
     message: Message
@@ -125,10 +178,15 @@ class Entry(_Document, frozen=True):
     cluster: Cluster
     apps: tuple[Undo, ...]
     complete: bool = True
+    base: int | None = None
 
     @property
     def revision(self) -> Revision:
         return Revision(f"r{self.number}", self.message, self.happened, self.recorded)
+
+    @property
+    def built_on(self) -> int:
+        return self.number - 1 if self.base is None else self.base
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -170,31 +228,64 @@ def made_for(part: str, head: str) -> int | None:
     return int(number) if part.startswith(f"{head}-r") and number.isdecimal() else None
 
 
+def head_of_part(part: str) -> str:
+    """The name of the head that a part was made for, by its own; "" if it is no part's."""
+    head, _, rest = part.rpartition("-r")
+    return head if rest.partition("-")[0].isdecimal() else ""
+
+
+def make_part(head: str, number: int, kind: str, plain: bytes) -> Part:
+    digest = digest_of(plain)
+    return Part(f"{head}-r{number}-{kind}-{digest[:16]}", kind, digest, pack(plain))
+
+
 def encode_head(head: Head) -> str:
     """JSON for people: indented."""
     return msgspec.json.format(encode(head), indent=2).decode() + "\n"
 
 
-def decode_head(text: str, where: str) -> Head:
-    """Read a head; FormatError naming ``where`` when it is a newer program's, or none."""
+def decode_head(text: str, where: str) -> Head | None:
+    """Read a head; None if it is not one that we wrote, or not any more.
+
+    FormatError naming ``where`` when it is a newer program's.
+    """
     try:
         if _PREFACE.decode(text).format > FORMAT:
             raise FormatError(
                 f"{where} was written by a newer program (format above {FORMAT}): upgrade this one"
             )
-        return _HEAD.decode(text)
-    except msgspec.DecodeError as error:
-        raise FormatError(
-            f"{where} is not a head that we wrote: restore it from a backup, or delete it to begin anew"
-        ) from error
+        head = _HEAD.decode(text)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    return head if head.is_intact and head.shards and head.history else None
 
 
-def decode_directory(text: str, where: str) -> tuple[datetime | None, ClusterDirectory]:
-    """Which cluster a head of any format is about, and since when; FormatError if it is none."""
+def encode_copy(head: Head) -> bytes:
+    """The copy of a head that goes into the newest pack, whose own name is not in it."""
+    return pack(encode(head.sealed()))
+
+
+def decode_bare_copy(packed: bytes) -> Head | None:
+    """The head that was copied into a pack, which it does not name; None if there is none (any more)."""
+    try:
+        head = _HEAD.decode(unpack(packed, ""))
+    except (msgspec.DecodeError, StoreError):
+        return None
+    return head if head.format <= FORMAT and head.check and head.is_intact else None
+
+
+def decode_copy(packed: bytes, pack_ref: PackRef) -> Head | None:
+    """As ``decode_bare_copy``, with the pack that it was copied into."""
+    head = decode_bare_copy(packed)
+    return head and msgspec.structs.replace(head, history=(*head.history, pack_ref))
+
+
+def decode_directory(text: str) -> tuple[datetime | None, ClusterDirectory] | None:
+    """Which cluster a head of any format is about, and since when; None if it is none."""
     try:
         preface = _PREFACE.decode(text)
-    except msgspec.DecodeError as error:
-        raise FormatError(f"{where} is not a head that we wrote: delete it, or remove its labels") from error
+    except (msgspec.DecodeError, UnicodeError):
+        return None
     return preface.created, ClusterDirectory(preface.cluster_uuid, preface.kube_system_uid)
 
 
@@ -202,74 +293,12 @@ def decode_apps(data: bytes) -> tuple[App, ...]:
     return _APPS.decode(data)
 
 
+def encode_entries(entries: tuple[Entry, ...]) -> bytes:
+    return encode(entries)
+
+
 def decode_entries(data: bytes) -> tuple[Entry, ...]:
     return _ENTRIES.decode(data)
-
-
-def apply(apps: Mapping[AppKey, App], changes: Changeset) -> dict[AppKey, App]:
-    """The apps after a changeset, in key order."""
-    after = dict(apps)
-    for change in changes:
-        if change.after is None:
-            after.pop(change.key, None)
-        else:
-            after[change.key] = change.after
-    return dict(sorted(after.items()))
-
-
-def undo(apps: dict[AppKey, App], entry: Entry) -> None:
-    """Take a changeset back, in place."""
-    for app in entry.apps:
-        if app.before is None:
-            apps.pop(app.key, None)
-        else:
-            apps[app.key] = app.before
-
-
-def undos(apps: Mapping[AppKey, App], changes: Changeset) -> tuple[Undo, ...]:
-    """What takes ``changes`` back: from what was stored, which is what a rebuilt snapshot must equal."""
-    return tuple(Undo(*change.key, change.operation, apps.get(change.key)) for change in changes)
-
-
-def shards(head: str, number: int, snapshot: Snapshot) -> tuple[tuple[ShardRef, Part], ...]:
-    """The apps of a snapshot as parts: one for now, whose range is all hashes.
-
-    Raises TooLargeError when they do not fit.
-    """
-    part = _part(head, number, "apps", encode(tuple(snapshot.apps.values())))
-    if len(part.packed) > PACKED_LIMIT:
-        raise TooLargeError(
-            f"the {len(snapshot.apps)} apps of cluster {snapshot.cluster_uuid} take {len(part.packed)} bytes"
-            f" packed, and a ConfigMap holds {PACKED_LIMIT}: keep the state in git (spec.state.git)"
-        )
-    return ((ShardRef("00", "ff", part.name, part.digest, len(snapshot.apps)), part),)
-
-
-def newest_pack(head: str, last: Sequence[Entry], entry: Entry) -> tuple[bool, PackRef, Part]:
-    """The pack that ends with ``entry``, and whether it takes the place of the one that holds ``last``.
-
-    An entry that does not fit even alone is kept without the apps' earlier forms.
-    """
-    if last and len(last) < PACK_ENTRIES:
-        together = _pack_part(head, (*last, entry))
-        if len(together.packed) <= PACK_BYTES:
-            return True, _pack_ref(last[0].number, entry.number, together), together
-    alone = _pack_part(head, (entry,))
-    if len(alone.packed) > PACKED_LIMIT:
-        bare = tuple(msgspec.structs.replace(app, before=None) for app in entry.apps)
-        alone = _pack_part(head, (msgspec.structs.replace(entry, apps=bare, complete=False),))
-    return False, _pack_ref(entry.number, entry.number, alone), alone
-
-
-def trim(packs: Sequence[PackRef], keep: int) -> tuple[PackRef, ...]:
-    """What is kept of the history: the oldest packs go first, whole, and the newest one never."""
-    newest = packs[-1].last
-    start = 0
-    while start < len(packs) - 1 and (
-        newest - packs[start].last >= keep or sum(pack.size for pack in packs[start:]) > HISTORY_BYTES
-    ):
-        start += 1
-    return tuple(packs[start:])
 
 
 def discard(
@@ -280,16 +309,3 @@ def discard(
     for name in sorted(set(names) - needed):
         known.setdefault(name, Garbage(name, now))
     return tuple(known.values())
-
-
-def _part(head: str, number: int, kind: str, plain: bytes) -> Part:
-    digest = digest_of(plain)
-    return Part(f"{head}-r{number}-{kind}-{digest[:16]}", kind, digest, pack(plain))
-
-
-def _pack_part(head: str, entries: tuple[Entry, ...]) -> Part:
-    return _part(head, entries[-1].number, "history", encode(entries))
-
-
-def _pack_ref(first: int, last: int, part: Part) -> PackRef:
-    return PackRef(first, last, part.name, part.digest, len(part.packed))

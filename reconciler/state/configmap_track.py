@@ -1,61 +1,27 @@
 """One cluster's track in ConfigMaps: what is read and written when. The layout is in ``configmap_documents``.
 
 An append creates the parts of the new revision, then moves the head by compare-and-swap: before that
-nothing has happened, after it everything has. A reader that finds a part gone starts again from the head.
+nothing has happened, after it everything has. What others did to the parts or to the head is put right by
+the next append: parts that are lost or changed are written anew under other names, and the others stay.
 """
 
-import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
-from functools import partial
-from typing import Final, TypeVar
 
 import msgspec
 
-from reconciler.changes.change import Changeset, Operation
-from reconciler.errors import (
-    ConflictError,
-    KubernetesError,
-    LostRaceError,
-    NotFoundError,
-    StoreError,
-    UsageError,
-)
-from reconciler.kube.configmaps import ConfigMap
-from reconciler.model import FORMAT, App, AppKey, Snapshot, digest_of
+from reconciler.changes.change import Changeset
+from reconciler.errors import LostRaceError, StoreError, UsageError
+from reconciler.model import FORMAT, App, AppKey, Snapshot
 from reconciler.state import configmap_documents as documents
-from reconciler.state.configmap_access import CLUSTER, ConfigMapAccess, labels, selector, unpack
-from reconciler.state.configmap_documents import Entry, Head, PackRef, Part, ShardRef
+from reconciler.state import configmap_history as packs
+from reconciler.state import configmap_repairs as repairs
+from reconciler.state import configmap_shards as shards
+from reconciler.state.configmap_access import ConfigMapAccess
+from reconciler.state.configmap_documents import Entry, Head, PackRef, Part, Protest, ShardRef
+from reconciler.state.configmap_reading import RESTARTS, GoneError, Reader, View
+from reconciler.state.configmap_writing import Writer
 from reconciler.state.store import Message, Recorded, Revision
-
-T = TypeVar("T")
-
-RESTARTS: Final = 5
-"""How often a reader starts again from the head: each time, somebody must have appended twice meanwhile."""
-
-_log = logging.getLogger(__name__)
-
-
-class _Found(msgspec.Struct, frozen=True):
-    """The head as it was read."""
-
-    at: ConfigMap
-    head: Head
-
-
-class _Tip(msgspec.Struct, frozen=True):
-    """The newest revision as it was read, and the changesets beside its own."""
-
-    uid: str
-    resource_version: str
-    recorded: Recorded
-    entries: tuple[Entry, ...]
-    oldest: int
-
-
-class _GoneError(Exception):
-    """A part that a head named is not there (any more)."""
 
 
 class ConfigMapTrack:
@@ -64,19 +30,18 @@ class ConfigMapTrack:
     def __init__(
         self, access: ConfigMapAccess, namespace: str, name: str, history: int, cluster_uuid: str
     ) -> None:
-        self._access = access
-        self._namespace = namespace
         self._history = history
         self._cluster_uuid = cluster_uuid
         self._head_name = documents.head_name(name, cluster_uuid)
-        self._labels = {CLUSTER: documents.cluster_hash(cluster_uuid)}
-        self._tip: _Tip | None = None
-        self._clean = False
+        self._reader = Reader(access, namespace, self._head_name, cluster_uuid)
+        self._writer = Writer(access, namespace, self._head_name, self._reader)
+        self._instance = ""
+        self._begun_anew = ""
+        self._unfinished = False
 
     async def tip(self) -> Recorded | None:
-        """The newest revision, or None before the first; one small request when it is known already."""
-        tip = await self._from_head(self._read_tip)
-        return None if tip is None else tip.recorded
+        """The newest revision, or None before the first; two small requests when it is known already."""
+        return (await self._look()).recorded
 
     async def append(
         self,
@@ -90,34 +55,23 @@ class ConfigMapTrack:
     ) -> Recorded:
         """As ``Track.append``. What is stored is ``on`` with ``changes`` applied.
 
-        ValueError for changes that change nothing.
+        ValueError for changes that change nothing, if there is nothing to repair.
         """
-        found = await self._find()
-        if not _is_tip(on, found):
-            raise LostRaceError(f"{self._where}: another revision was recorded in between")
-        last = await self._tip_of(found) if found else None
-        head = found.head if found else None
-        number = head.revision + 1 if head else 1
+        view = await self._look(fresh=self._unfinished)
+        if not _is_tip(on, view):
+            raise LostRaceError(f"{self._reader.where}: another revision was recorded in between")
+        if not changes and not (on and on.repairs):
+            raise ValueError(f"{self._reader.where}: the changes change nothing")
+        before = view.recorded.snapshot.apps if view.recorded else {}
+        stored = Snapshot(self._cluster_uuid, changes.cluster_after, packs.apply(before, changes))
+        number, head = view.next_number, view.head
+        revision = Revision(f"r{number}", message, happened, recorded)
+        entry = _entry(view, stored, changes, revision)
 
-        before = on.snapshot.apps if on else {}
-        if not changes:
-            raise ValueError(f"{self._where}: the changes change nothing")
-        stored = Snapshot(self._cluster_uuid, changes.cluster_after, documents.apply(before, changes))
-        entry = Entry(
-            number=number,
-            message=message,
-            happened=happened,
-            recorded=recorded,
-            digest=stored.digest,
-            cluster=stored.cluster,
-            apps=documents.undos(before, changes),
-        )
-        shards = documents.shards(self._head_name, number, stored)
-        together, pack, pack_part = documents.newest_pack(
-            self._head_name, last.entries if last else (), entry
-        )
-        packs = head.history if head else ()
-        packs = documents.trim((*(packs[:-1] if together else packs), pack), self._history)
+        refs, written = shards.spread(self._head_name, number, _leaves(view), changes)
+        together, newest = packs.newest_packs(self._head_name, number, view.entries, entry)
+        older, again = await self._older_packs(view, together=together)
+        kept = packs.trim((*older, *(ref for ref, _ in newest)), self._history)
         wanted = Head(
             format=FORMAT,
             cluster_uuid=self._cluster_uuid,
@@ -127,35 +81,65 @@ class ConfigMapTrack:
             subject=message.subject,
             recorded=recorded,
             digest=stored.digest,
-            shards=tuple(ref for ref, _ in shards),
-            history=packs,
-            dropped=packs[0].first - 1,
+            shards=refs,
+            history=kept,
+            dropped=kept[0].first - 1,
+            happened=happened,
+            trailers=message.trailers,
+            cluster=stored.cluster,
+            protests=_protests(head, message),
+            uid=view.at.uid if view.at else "",
         )
-        if head:
-            waiting = await self._sweep(head, recorded)
-            new = [*head.names, *await self._orphans(head)]
-            wanted = msgspec.structs.replace(
-                wanted, garbage=documents.discard(waiting, new, wanted.names, recorded)
-            )
-        self._clean = False
-        for part in (*(part for _, part in shards), pack_part):
-            await self._create(part)
-        moved = await self._move(found, wanted)
-        self._clean = True
-        result = Recorded(entry.revision, stored)
-        entries = (*last.entries, entry) if together and last else (entry,)
-        self._tip = self._tip_at(moved, wanted, result, entries)
+        waiting = await self._writer.sweep(head.garbage, recorded) if head else ()
+        unneeded = [*(head.names if head else ()), *view.strays]
+        garbage = documents.discard(waiting, unneeded, wanted.names, recorded)
+        wanted = msgspec.structs.replace(wanted, garbage=garbage)
+        self._unfinished = True  # what it leaves if it ends here is found by the next look
+        wanted = await self._create(
+            [one.part for one in written] + again, [part for _, part in newest], wanted
+        )
+        moved = await self._writer.move(view.at, wanted)
+        self._unfinished = False
+        result = Recorded(revision, stored)
+        self._reader.known = View(
+            at=moved,
+            head=wanted,
+            recorded=result,
+            held=_held(view, refs) | {one.part.name: one.apps for one in written},
+            newest=entry,
+            entries=(*view.entries, entry) if together else (entry,) if len(newest) == 1 else (),
+            next_number=number + 1,
+        )
         return result
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return ()
+        """As ``Track.notices``: who objects to whom writes here; that a record could not be read."""
+        head = self._reader.known.head if self._reader.known else None
+        said = [
+            repairs.protested(one.instance, one.against)
+            for one in (head.protests if head else ())
+            if one.instance != self._instance
+        ]
+        return (*([self._begun_anew] if self._begun_anew else []), *said)
 
     async def protest(self, instance: str, against: str) -> None:
-        pass
+        """As ``Track.protest``: in the head, beside what it says of the record. It goes when ``against``
+        does not write any more."""
+        word = Protest(instance, against)
+        self._instance = instance
+        await self._swap(
+            lambda there: (
+                there if word in there else (*(one for one in there if one.instance != instance), word)
+            )
+        )
 
     async def withdraw(self) -> None:
-        pass
+        """As ``Track.withdraw``."""
+        if self._instance:
+            mine = self._instance
+            await self._swap(lambda there: tuple(one for one in there if one.instance != mine))
+            self._instance = ""
 
     async def history(self, app: AppKey | None = None) -> AsyncIterator[Revision]:
         """Revisions, newest first, as far back as they are kept."""
@@ -165,8 +149,17 @@ class ConfigMapTrack:
 
     async def at(self, revision: str) -> Recorded:
         """The revision of that id; UsageError if there is none, or it is not kept any more."""
-        tip = await self._some_tip()
-        return await self._rebuild(tip, self._number(tip, revision))
+        view = await self._look()
+        return await self._rebuild(view, self._number(view, revision))
+
+    async def before(self, revision: str) -> Recorded | None:
+        """The revision before, None for the first; UsageError if either is not kept any more."""
+        view = await self._look()
+        number = self._number(view, revision)
+        async for entry in self._entries():
+            if entry.number == number:
+                return await self._rebuild(view, entry.built_on) if entry.built_on else None
+        raise self._not_kept(view, number)
 
     async def departed(self, since: datetime) -> tuple[App, ...]:
         """As ``Track.departed``, as far back as the history is kept."""
@@ -175,232 +168,210 @@ class ConfigMapTrack:
             if entry.recorded <= since:
                 break
             for change in entry.apps:
-                if change.operation in (Operation.UNINSTALL, Operation.DENY) and change.before is not None:
+                if not change.stays and change.before is not None:
                     found.setdefault(change.key, change.before)
         return tuple(app for _, app in sorted(found.items()))
 
-    async def before(self, revision: str) -> Recorded | None:
-        """The revision before, None for the first; UsageError if either is not kept any more."""
-        tip = await self._some_tip()
-        number = self._number(tip, revision)
-        return None if number == 1 else await self._rebuild(tip, number - 1)
-
     # Reading
 
-    @property
-    def _where(self) -> str:
-        return f"ConfigMap {self._namespace}/{self._head_name}"
-
-    async def _find(self) -> _Found | None:
-        async with store_errors(self._where):
-            item = await self._access.get_config_map(self._namespace, self._head_name)
-        if item is None:
-            return None
-        head = documents.decode_head(item.data.get(documents.HEAD_KEY, ""), self._where)
-        return _Found(item, head)
-
-    async def _from_head(self, read: Callable[[_Found], Coroutine[None, None, T]]) -> T | None:
-        """What ``read`` makes of the head; from the start again when a part is gone. None: no head."""
-        for _ in range(RESTARTS):
-            found = await self._find()
-            if found is None:
-                return None
-            try:
-                return await read(found)
-            except _GoneError as error:
-                gone = str(error)
-        raise StoreError(
-            f"{gone} is gone, and {self._where} needs it: restore it from a backup,"
-            " or delete the latter to begin anew"
-        )
-
-    async def _read_tip(self, found: _Found) -> _Tip:
-        at, head = found.at, found.head
-        known = self._tip
-        if known and (known.uid, known.resource_version) == (at.uid, at.resource_version):
-            return known
-        apps: list[App] = []
-        for ref in head.shards:
-            apps += documents.decode_apps(await self._plain(ref, "apps"))
-        entries = await self._pack(head.history[-1])
-        newest = entries[-1]
-        snapshot = Snapshot(
-            self._cluster_uuid,
-            newest.cluster,
-            {app.key: app for app in sorted(apps, key=lambda app: app.key)},
-        )
-        self._verify(snapshot, newest)
-        self._tip = self._tip_at(at, head, Recorded(newest.revision, snapshot), entries)
-        return self._tip
-
-    def _tip_at(self, at: ConfigMap, head: Head, recorded: Recorded, entries: tuple[Entry, ...]) -> _Tip:
-        return _Tip(at.uid, at.resource_version, recorded, entries, self._oldest(head))
-
-    async def _tip_of(self, found: _Found) -> _Tip:
-        try:
-            return await self._read_tip(found)
-        except _GoneError as error:
-            raise StoreError(f"{error} is gone: another revision was recorded, or it was deleted") from error
+    async def _look(self, *, fresh: bool = True) -> View:
+        view = await self._reader.look(fresh=fresh)
+        self._begun_anew = view.begun_anew or self._begun_anew
+        return view
 
     def _oldest(self, head: Head) -> int:
         """The number of the oldest revision that is kept."""
         return max(head.dropped, head.revision - self._history) + 1
 
     async def _entries(self) -> AsyncIterator[Entry]:
-        """The changesets that are kept, newest first, each once, whoever appends meanwhile."""
-        below: int | None = None
-        while True:
-            step = await self._from_head(partial(self._older, below=below))
-            if not step:
-                return
+        """The changesets that can be read, newest first, each once, whoever appends meanwhile."""
+        below = 0
+        while step := await self._older(await self._reader.look(), below):
             for entry in reversed(step):
                 yield entry
             below = step[0].number
 
-    async def _older(self, found: _Found, *, below: int | None) -> tuple[Entry, ...]:
-        """The changesets of the newest pack that has some before revision ``below``, oldest first."""
-        oldest = self._oldest(found.head)
-        for ref in reversed(found.head.history):
-            if ref.last >= oldest and (below is None or ref.first < below):
-                entries = await self._pack(ref)
-                return tuple(e for e in entries if e.number >= oldest and (below is None or e.number < below))
+    async def _older(self, view: View, below: int) -> tuple[Entry, ...]:
+        """Those of the newest pack that has some before revision ``below`` (0: any), oldest first."""
+        if view.head is None:
+            return ()
+        oldest = self._oldest(view.head)
+        for pack in reversed(packs.packs_of(view.head.history)):
+            if pack[0].last < oldest or (below and pack[0].first >= below):
+                continue
+            try:
+                entries = await self._changesets(view, pack)
+            except GoneError:  # appended since, and long ago; or lost
+                latest = await self._reader.look()
+                if latest.head and latest.head.history != view.head.history:
+                    return await self._older(latest, below)
+                continue
+            some = tuple(
+                entry for entry in entries if entry.number >= oldest and (not below or entry.number < below)
+            )
+            if some:
+                return some
         return ()
 
-    async def _some_tip(self) -> _Tip:
-        tip = await self._from_head(self._read_tip)
-        if tip is None:
-            raise UsageError(f"{self._where} is not there: no revision was recorded yet")
-        return tip
+    async def _changesets(self, view: View, pack: tuple[PackRef, ...]) -> tuple[Entry, ...]:
+        if view.entries and view.head and pack[-1].name == view.head.history[-1].name:
+            return view.entries
+        return await self._reader.changesets(pack)
 
-    def _number(self, tip: _Tip, revision: str) -> int:
+    def _number(self, view: View, revision: str) -> int:
         """The number in a revision's id. Its beginning would be the id of another one."""
-        newest = tip.entries[-1].number
-        number = next((number for number in range(1, newest + 1) if revision == f"r{number}"), None)
-        if number is None:
-            raise UsageError(f"{self._where} has no revision {revision!r}: it has r{tip.oldest} to r{newest}")
+        if view.head is None:
+            raise UsageError(f"{self._reader.where} is not there: no revision was recorded yet")
+        digits = revision.removeprefix("r")
+        number = int(digits) if digits.isascii() and digits.isdecimal() else 0
+        newest = view.head.revision
+        if revision != f"r{number}" or not 1 <= number <= newest:
+            oldest = self._oldest(view.head)
+            raise UsageError(
+                f"{self._reader.where} has no revision {revision!r}: it has r{oldest} to r{newest}"
+            )
         return number
 
-    async def _rebuild(self, tip: _Tip, number: int) -> Recorded:
-        newest = tip.entries[-1].number
-        apps = dict(tip.recorded.snapshot.apps)
+    def _not_kept(self, view: View, number: int) -> UsageError:
+        oldest = self._oldest(view.head) if view.head else 1
+        if number >= oldest:
+            return UsageError(f"revision r{number} is lost: somebody deleted or replaced what held it")
+        return UsageError(f"revision r{number} is not kept any more: the oldest is r{oldest}")
+
+    async def _rebuild(self, view: View, number: int) -> Recorded:
+        """The snapshot of a revision: changesets are taken back from the newest one."""
+        assert view.head is not None and view.recorded is not None  # noqa: S101, PT018 - so says _number
+        if number == view.head.revision:
+            return view.recorded
+        apps, expected = dict(view.recorded.snapshot.apps), view.head.revision
         async for entry in self._entries():
-            if entry.number > newest:  # appended since
+            if entry.number > view.head.revision:  # appended since
                 continue
+            if entry.number != expected:
+                break
             if entry.number == number:
                 snapshot = Snapshot(self._cluster_uuid, entry.cluster, dict(sorted(apps.items())))
-                self._verify(snapshot, entry)
+                if snapshot.digest != entry.digest:
+                    break
                 return Recorded(entry.revision, snapshot)
             if not entry.complete:
                 raise UsageError(
-                    f"revision r{number} cannot be rebuilt: r{entry.number} was too large to be kept whole"
+                    f"revision r{number} cannot be rebuilt: what r{entry.number} replaced was lost before,"
+                    " or too large to be kept"
                 )
-            documents.undo(apps, entry)
-        raise UsageError(f"revision r{number} is not kept any more: the oldest is r{tip.oldest}")
-
-    async def _pack(self, ref: PackRef) -> tuple[Entry, ...]:
-        return documents.decode_entries(await self._plain(ref, "history"))
-
-    async def _plain(self, ref: ShardRef | PackRef, kind: str) -> bytes:
-        where = f"ConfigMap {self._namespace}/{ref.name}"
-        async with store_errors(where):
-            item = await self._access.get_config_map(self._namespace, ref.name)
-        if item is None:
-            raise _GoneError(where)
-        plain = unpack(item.binary_data.get(documents.PART_KEYS[kind], b""), where)
-        if digest_of(plain) != ref.digest:
-            raise StoreError(f"{where} is damaged: not what the head's digest says; restore it from a backup")
-        return plain
-
-    def _verify(self, snapshot: Snapshot, entry: Entry) -> None:
-        if snapshot.digest != entry.digest:
-            raise StoreError(
-                f"{self._where} is damaged: revision r{entry.number} is not what its digest says"
-            )
+            packs.undo(apps, entry)
+            expected = entry.built_on
+        raise self._not_kept(view, number)
 
     # Writing
 
-    async def _create(self, part: Part) -> None:
-        wanted = ConfigMap(
-            name=part.name,
-            namespace=self._namespace,
-            binary_data={documents.PART_KEYS[part.kind]: part.packed},
-            labels=labels(part.kind) | self._labels,
-            immutable=True,
-        )
-        where = f"ConfigMap {self._namespace}/{part.name}"
-        async with store_errors(where):
+    async def _older_packs(self, view: View, *, together: bool) -> tuple[list[PackRef], list[Part]]:
+        """The packs that stay, without those that are lost; and those among them that are written again."""
+        there = list(view.head.history) if view.head else []
+        kept: list[PackRef] = []
+        again: list[Part] = []
+        for ref in there[:-1] if together else there:
+            if ref.name not in view.unsound:
+                kept.append(ref)
+                continue
             try:
-                there = await self._access.create_config_map(wanted)
-            except ConflictError:
-                # Of an attempt that went no further. The name tells the content, and we look all the same.
-                there = await self._access.get_config_map(self._namespace, part.name) or wanted
-        content = there.binary_data.get(documents.PART_KEYS[part.kind], b"")
-        if digest_of(unpack(content, where)) != part.digest:
-            raise StoreError(f"{where} is in the way and not ours: delete it")
+                entries = await self._changesets(view, (ref,))
+            except GoneError:
+                continue
+            plain = documents.encode_entries(entries)
+            again.append(documents.make_part(self._head_name, view.next_number, "history", plain))
+            kept.append(packs.pack_ref(ref.first, ref.last, again[-1]))
+        return kept, again
 
-    async def _move(self, found: _Found | None, head: Head) -> ConfigMap:
-        wanted = ConfigMap(
-            name=self._head_name,
-            namespace=self._namespace,
-            uid=found.at.uid if found else "",
-            resource_version=found.at.resource_version if found else "",
-            data={documents.HEAD_KEY: documents.encode_head(head)},
-            labels=labels("head") | self._labels,
-        )
-        async with store_errors(self._where):
+    async def _create(self, parts: list[Part], newest: list[Part], head: Head) -> Head:
+        """Create the parts; the last one, with a copy of the head, when all the others are there."""
+        uids = {part.name: await self._writer.create(part) for part in (*parts, *newest[:-1])}
+        head = _with_uids(head, uids)
+        copy = documents.encode_copy(msgspec.structs.replace(head, history=head.history[:-1]))
+        return _with_uids(head, {newest[-1].name: await self._writer.create(newest[-1], copy)}).sealed()
+
+    async def _swap(self, change: Callable[[tuple[Protest, ...]], tuple[Protest, ...]]) -> None:
+        """Change the protests in the head, and nothing else. Raises StoreError."""
+        for _ in range(RESTARTS):
+            at, head = await self._reader.head()
+            if at is None or head is None:
+                raise StoreError(
+                    f"{self._reader.where} is not there, or was edited: nothing can be said in it"
+                )
+            protests = change(head.protests)
+            if protests == head.protests:
+                return
             try:
-                if found:
-                    return await self._access.replace_config_map(wanted)
-                return await self._access.create_config_map(wanted)
-            except (ConflictError, NotFoundError) as error:
-                raise LostRaceError(f"{self._where}: another revision was recorded in between") from error
-
-    async def _orphans(self, head: Head) -> list[str]:
-        """Parts of attempts that went no further, or will not, once the head has moved from here.
-
-        Looked for after a start and after a failure.
-        """
-        if self._clean:
-            return []
-        found = []
-        for kind in documents.PART_KEYS:
-            chosen = selector(state=kind, cluster=self._labels[CLUSTER])
-            async with store_errors(self._where):
-                found += await self._access.list_config_maps(self._namespace, chosen)
-        numbers = {item.name: documents.made_for(item.name, self._head_name) for item in found}
-        return [
-            name for name, number in numbers.items() if number is not None and number <= head.revision + 1
-        ]
-
-    async def _sweep(self, head: Head, now: datetime) -> tuple[documents.Garbage, ...]:
-        """Delete the garbage whose time has come; what is left is returned."""
-        kept = []
-        for item in head.garbage:
-            if now - item.since >= documents.GRACE:
-                try:
-                    await self._access.delete_config_map(self._namespace, item.name)
-                except KubernetesError as error:
-                    _log.warning(
-                        "ConfigMap %s/%s cannot be deleted yet: %s", self._namespace, item.name, error
-                    )
-                else:
-                    continue
-            kept.append(item)
-        return tuple(kept)
+                await self._writer.move(at, msgspec.structs.replace(head, protests=protests))
+            except LostRaceError:
+                continue
+            return
+        raise StoreError(f"{self._reader.where} keeps changing: too many record at once")
 
 
-def _is_tip(on: Recorded | None, found: _Found | None) -> bool:
-    if on is None or found is None:
-        return on is None and found is None
-    head = found.head
-    there = (f"r{head.revision}", head.digest, head.recorded, head.subject)
-    return there == (on.revision.id, on.snapshot.digest, on.revision.recorded, on.revision.message.subject)
+def _is_tip(on: Recorded | None, view: View) -> bool:
+    tip = view.recorded
+    if on is None or tip is None:
+        return on is None and tip is None
+    return (on.revision, on.snapshot.digest) == (tip.revision, tip.snapshot.digest)
 
 
-@asynccontextmanager
-async def store_errors(where: str) -> AsyncIterator[None]:
-    """Turn what the Kubernetes API raises into what a store raises."""
-    try:
-        yield
-    except KubernetesError as error:
-        raise StoreError(f"{where}: {error}") from error
+def _entry(view: View, stored: Snapshot, changes: Changeset, revision: Revision) -> Entry:
+    """The changeset. What was lost and is there again, as the digest of the whole proves, has not changed."""
+    base, complete = _base(view, stored)
+    before = view.head.revision if view.head else 0
+    return Entry(
+        number=view.next_number,
+        message=revision.message,
+        happened=revision.happened,
+        recorded=revision.recorded,
+        digest=stored.digest,
+        cluster=stored.cluster,
+        apps=packs.undos(base, changes),
+        complete=complete,
+        base=None if before == view.next_number - 1 else before,
+    )
+
+
+def _base(view: View, stored: Snapshot) -> tuple[Mapping[AppKey, App], bool]:
+    """The apps before an append, and whether that is known to be all of them, as they were."""
+    if view.recorded is None or view.head is None:
+        return {}, True
+    apps = view.recorded.snapshot.apps
+    if view.lost:
+        ranges = [shards.range_of(ref) for ref in view.lost]
+        back = {
+            key: app for key, app in stored.apps.items() if any(shards.place(key) in one for one in ranges)
+        }
+        healed = Snapshot(stored.cluster_uuid, stored.cluster, {**apps, **back})
+        return (healed.apps, True) if healed.digest == view.head.digest else (apps, False)
+    return apps, view.recorded.snapshot.digest == view.head.digest
+
+
+def _leaves(view: View) -> list[shards.Leaf]:
+    return [
+        shards.Leaf(
+            shards.range_of(ref),
+            view.held.get(ref.name, ()),
+            None if ref.name in view.unsound else ref,
+        )
+        for ref in (view.head.shards if view.head else ())
+    ]
+
+
+def _held(view: View, refs: tuple[ShardRef, ...]) -> dict[str, tuple[App, ...]]:
+    return {ref.name: view.held[ref.name] for ref in refs if ref.name in view.held}
+
+
+def _with_uids(head: Head, uids: Mapping[str, str]) -> Head:
+    return msgspec.structs.replace(
+        head,
+        shards=tuple(msgspec.structs.replace(ref, uid=uids.get(ref.name, ref.uid)) for ref in head.shards),
+        history=tuple(msgspec.structs.replace(ref, uid=uids.get(ref.name, ref.uid)) for ref in head.history),
+    )
+
+
+def _protests(head: Head | None, message: Message) -> tuple[Protest, ...]:
+    """Those against who writes this."""
+    writer = message.trailer("Instance")
+    return tuple(one for one in (head.protests if head else ()) if one.against == writer)

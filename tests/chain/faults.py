@@ -171,6 +171,10 @@ class FaultyStore:
     def location(self) -> str:
         return self._inner.location
 
+    @property
+    def signing_key(self) -> str:
+        return self._inner.signing_key
+
     async def clusters(self) -> tuple[ClusterDirectory, ...]:
         return await self._faults.effect("clusters", self._inner.clusters)
 
@@ -217,6 +221,11 @@ class FaultyAccess:
     async def list_config_maps(self, namespace: str, label_selector: str) -> list[ConfigMap]:
         return await self._faults.effect(
             "list", lambda: self._inner.list_config_maps(namespace, label_selector)
+        )
+
+    async def list_config_map_metadata(self, namespace: str, label_selector: str) -> list[ConfigMap]:
+        return await self._faults.effect(
+            "list", lambda: self._inner.list_config_map_metadata(namespace, label_selector)
         )
 
     async def create_config_map(self, wanted: ConfigMap) -> ConfigMap:
