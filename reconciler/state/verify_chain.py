@@ -18,6 +18,7 @@ from reconciler.state import git_layout as layout
 from reconciler.state.allowed_signers import Signers
 from reconciler.state.git_commits import Commit, Step
 from reconciler.state.signature import SignatureWrongError, verify
+from reconciler.state.store import Message
 from reconciler.state.verify_directory import GONE, Directory, Document, is_of_record
 from reconciler.state.verify_report import Findings, Interval, parse_gap
 from reconciler.state.verify_state import State, edited, merged
@@ -101,10 +102,11 @@ class Chain:
         state, parents = merged([self._take(parent) for parent in step.parents])
         newest = [dict(each.directory.files) for each in parents if each.own == state.own]
         before = state.directory.apply(step.changes, documents)
-        if any(commit.message.trailer(name) for name in _OURS):
+        if _claims_to_be_ours(commit.message):
             self._judge_own(step, commit, state)
         else:
             self._note_edit(step, commit, state, edited(state, before, newest))
+            self._settle(state)
         self._states[step.id] = state
 
     def finish(self, tip: str) -> None:
@@ -140,6 +142,13 @@ class Chain:
         if before:
             edit = state.edit(step.id, commit.author, before)
             self.progress.never_own += [pair for pair in edit.after if pair[1] and pair not in self.observed]
+
+    def _settle(self, state: State) -> None:
+        """When everything is again as the reconciler left it, nothing is left to put right."""
+        if state.edits and not state.differing():
+            for edit in state.edits:
+                self.warnings.add(edit.commit, f"{edit}; that was undone since")
+            state.recorded(state.own)
 
     # The reconciler's own commits
 
@@ -270,8 +279,15 @@ class Chain:
                     f"{edit}, and no commit of the reconciler has put that right",
                     "the newest files are not what the reconciler recorded",
                 )
-            else:
-                self.warnings.add(edit.commit, f"{edit}; that was undone since")
+
+
+def _claims_to_be_ours(message: Message) -> bool:
+    """Whether a text looks like the reconciler's; that it is one is judged then.
+
+    Two of three: other people's commits may well have a line that begins with one of these words.
+    """
+    told = f"{message.subject}\n{message.body}\n" + "".join(f"{name}: \n" for name, _ in message.trailers)
+    return sum(f"\n{name}: " in told for name in _OURS) >= 2
 
 
 def signature_fault(commit: Commit, signers: Signers | None) -> str:
