@@ -65,7 +65,10 @@ class UnseenRevision(msgspec.Struct, frozen=True, order=True):
 
 
 class AppChange(msgspec.Struct, frozen=True):
-    """How one app differs. ``before`` is None for an install, ``after`` for what left the snapshot."""
+    """How one app differs. ``before`` is None for an install, ``after`` for what left the snapshot.
+
+    ``again``: nothing happened to the app; what the record had lost of it is recorded again.
+    """
 
     key: AppKey
     operation: Operation
@@ -73,6 +76,7 @@ class AppChange(msgspec.Struct, frozen=True):
     after: App | None
     details: tuple[Detail, ...] = ()
     unseen: tuple[UnseenRevision, ...] = ()
+    again: bool = False
 
     @property
     def fields(self) -> frozenset[Field]:

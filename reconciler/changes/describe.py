@@ -13,6 +13,7 @@ LONGEST_SUBJECT = 100
 UNSEEN = "came and went unseen"
 """Of revisions between two looks. Two snapshots do not tell of them, only a commit's body does."""
 
+_DEPLOYED = "deployed"
 _FAILED = "failed"
 _STUCK = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
 
@@ -61,6 +62,8 @@ def sentence_in_namespace(change: AppChange) -> str:
 
 def outcome(change: AppChange) -> str:
     """What became of the app, in a word that completes "2 apps …": ``upgraded``, ``failed``."""
+    if change.again:
+        return "recorded again"
     if _has_failed(change):
         return "failed"
     if is_reinstall(change):
@@ -79,6 +82,11 @@ _OUTCOMES: Mapping[Operation, str] = {
 }
 
 
+def standing(app: App, name: str) -> str:
+    """An app as it is, without a word of how it came to be: ``default/test: keycloak 18.3.3, revision 5``."""
+    return f"{name}: {_standing(app)}"
+
+
 def is_reinstall(change: AppChange) -> bool:
     """Whether a new release took the old one's place and name."""
     return change.operation is Operation.INSTALL and change.before is not None
@@ -90,6 +98,8 @@ def _head(change: AppChange, name: str) -> str:
     if change.operation is Operation.ROLLBACK and change.after is not None:
         verb, noun = "roll back", "rollback"
         target = f" to revision {change.after.record.rolled_back_to}"
+    if change.again:
+        return f"record {name} again: " if change.after is not None else f"record again that {name} is gone: "
     if _has_failed(change):
         return f"{noun} of {name}{target} failed: "
     if _is_stuck(change):
@@ -113,14 +123,15 @@ def _moved_helm(change: AppChange) -> bool:
 def _what(change: AppChange, room: int) -> str:
     room -= len(_head(change, ""))
     before, after = change.before, change.after
+    if change.again and after is not None:
+        return _standing(after)
     if change.operation is Operation.CHANGE:
         return _fitting(_telling(change), room)
     if before is None or after is None:
         app = after or before
         if app is None:
             return ""
-        revision = f", revision {app.helm.revision}" if after and app.helm.revision != 1 else ""
-        return _chart(app) + revision
+        return _chart(app) + (_revision(app) if after else "")
     text = f"{_chart_change(before, after)}, revision {arrow(*_revisions(before, after))}"
     if _chart(before) == _chart(after) and before.helm.appVersion == after.helm.appVersion:
         others = [d for d in change.details if d.field not in _HELM | _PODS]
@@ -128,6 +139,15 @@ def _what(change: AppChange, room: int) -> str:
         if rest and len(text) + 2 + len(rest) <= room:
             return f"{text}, {rest}"
     return text
+
+
+def _standing(app: App) -> str:
+    status = "" if app.helm.status == _DEPLOYED else f", {clean(app.helm.status)}"
+    return _chart(app) + _revision(app) + status
+
+
+def _revision(app: App) -> str:
+    return f", revision {app.helm.revision}" if app.helm.revision != 1 else ""
 
 
 def _revisions(before: App, after: App) -> tuple[str, str]:

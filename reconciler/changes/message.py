@@ -1,11 +1,17 @@
-"""A changeset as a commit's subject and body; the trailers are the caller's."""
+"""A changeset as a commit's subject and body; the trailers are the caller's.
+
+What a commit restores is told as well (``restored``): that is not among the changes, since the snapshot on
+which they build is the one that was recorded, not what others made of it.
+"""
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 from reconciler.changes.change import AppChange, Changeset, Operation
-from reconciler.changes.describe import lines, outcome, sentence, sentence_in_namespace
+from reconciler.changes.describe import lines, outcome, sentence, sentence_in_namespace, standing
+from reconciler.changes.restored import restored_lines, restored_subject
 from reconciler.changes.wording import arrow, clean, count, listed
 from reconciler.model import Cluster, PolicyInEffect
 
@@ -13,6 +19,7 @@ _LONGEST_BODY = 200
 """Lines. The whole is in the diff; nobody reads more of it in a log."""
 _GROUPED_FROM = 20
 """Apps; with fewer the namespace stands before each name."""
+_NONE = "no differences"
 
 
 class CommitText(NamedTuple):
@@ -22,13 +29,19 @@ class CommitText(NamedTuple):
     body: str
 
 
-def message(changes: Changeset) -> CommitText:
-    """What a reviewer wants to read of a changeset."""
-    return CommitText(subject(changes), body(changes))
+def message(changes: Changeset, restored: Sequence[str] = (), notes: Sequence[str] = ()) -> CommitText:
+    """What a reviewer wants to read of a changeset.
+
+    ``restored``: what others did to the record and is put right, each as ``<what> was <done to it>``;
+    ``notes``: sentences that the body begins with.
+    """
+    return CommitText(subject(changes, restored), _body(changes, restored, notes))
 
 
-def subject(changes: Changeset) -> str:
+def subject(changes: Changeset, restored: Sequence[str] = ()) -> str:
     """One change as a sentence, several as counts; about 100 columns at most."""
+    if restored and not changes:
+        return restored_subject(restored)
     before, after = changes.cluster_before, changes.cluster_after
     if before is None:
         return _first(len(changes.apps), after)
@@ -38,7 +51,7 @@ def subject(changes: Changeset) -> str:
         return _stop_or_resume(changes)
     if changes.apps:
         return _of_apps(changes)
-    differences = cluster_lines(before, after) or ["no differences"]
+    differences = cluster_lines(before, after) or [_NONE]
     rest = f" and {count(len(differences) - 1, 'more change')}" if len(differences) > 1 else ""
     return differences[0] + rest
 
@@ -64,19 +77,24 @@ def _stop_or_resume(changes: Changeset) -> str:
     whose = f"cluster {clean(changes.cluster_after.name)}" if changes.cluster_after.name else "the cluster"
     if changes.cluster_after.policy.stop:
         return f"stop: nothing of {whose} is recorded or pushed"
-    meanwhile = f", {_counts(changes.apps)} meanwhile" if changes.apps else ""
+    meanwhile = f"; meanwhile {_outcomes(changes.apps)}" if changes.apps else ""
     return f"resume: {whose} is recorded and pushed again{meanwhile}"
 
 
 def _counts(changes: tuple[AppChange, ...]) -> str:
     """``3 apps: 2 upgraded, 1 installed``; ``2 apps upgraded in default``."""
+    apps = f"{count(len(changes), 'app')}: " if len({outcome(change) for change in changes}) > 1 else ""
+    return apps + _outcomes(changes)
+
+
+def _outcomes(changes: tuple[AppChange, ...]) -> str:
+    """``2 upgraded, 1 installed``; ``2 apps upgraded in default``."""
     outcomes = Counter(outcome(change) for change in changes)
-    apps = count(len(changes), "app")
-    if len(outcomes) == 1:
-        namespaces = {change.key.namespace for change in changes}
-        where = f" in {namespaces.pop()}" if len(namespaces) == 1 else ""
-        return f"{apps} {next(iter(outcomes))}{where}"
-    return f"{apps}: " + ", ".join(f"{number:,} {what}" for what, number in outcomes.most_common())
+    if len(outcomes) > 1:
+        return ", ".join(f"{number:,} {what}" for what, number in outcomes.most_common())
+    namespaces = {change.key.namespace for change in changes}
+    where = f" in {namespaces.pop()}" if len(namespaces) == 1 else ""
+    return f"{count(len(changes), 'app')} {next(iter(outcomes))}{where}"
 
 
 def _verb(changes: Changeset, plural: str) -> str:
@@ -138,33 +156,51 @@ def cluster_lines(before: Cluster | None, after: Cluster) -> list[str]:
     return result or ["denied namespaces listed in another order"]
 
 
-def body(changes: Changeset) -> str:
+def _body(changes: Changeset, restored: Sequence[str], notes: Sequence[str]) -> str:
     """A line per change with its old and new value; grouped by namespace and cut where it is long."""
-    paragraphs = [cluster_lines(changes.cluster_before, changes.cluster_after)]
-    if len(changes.apps) == 1 and changes.cluster_before is not None:
-        told = subject(changes) == sentence(changes.apps[0])
-        paragraphs.append([*([] if told else [sentence(changes.apps[0])]), *lines(changes.apps[0])])
-    elif len(changes.apps) < _GROUPED_FROM:
-        paragraphs.append([line for change in changes for line in (sentence(change), *_indented(change))])
-    else:
-        for namespace, some in groupby(changes, key=lambda change: change.key.namespace):
-            paragraphs.append(_of_namespace(namespace, tuple(some)))
-    paragraphs = [paragraph for paragraph in paragraphs if paragraph]
-    if paragraphs == [[subject(changes)]]:
+    first = subject(changes, restored)
+    about = [list(notes), _untold(changes, first), restored_lines(restored)]
+    apps = _of_all(changes, first, detailed=True)
+    if sum(map(len, apps)) > _LONGEST_BODY:  # every app rather than every detail of some
+        apps = _of_all(changes, first, detailed=False)
+    paragraphs = [paragraph for paragraph in (*about, *apps) if paragraph]
+    if paragraphs == [[first]]:
         return ""
     return "\n".join(_cut([line for paragraph in paragraphs for line in (*paragraph, "")][:-1]))
 
 
-def _indented(change: AppChange) -> list[str]:
-    return [f"  {line}" for line in lines(change)]
+def _untold(changes: Changeset, first: str) -> list[str]:
+    """What else than apps has changed, without what the subject says."""
+    found = cluster_lines(changes.cluster_before, changes.cluster_after)
+    if len(found) == 1 and first.startswith((found[0], "stop: ", "resume: ")):
+        return []
+    return found
 
 
-def _of_namespace(namespace: str, some: tuple[AppChange, ...]) -> list[str]:
-    result = [f"{namespace}: {count(len(some), 'app')}"]
-    for change in some:
-        result.append(f"  {sentence_in_namespace(change)}")
-        result.extend(f"  {line}" for line in _indented(change))
+def _of_all(changes: Changeset, first: str, *, detailed: bool) -> list[list[str]]:
+    is_first = changes.cluster_before is None
+    if len(changes.apps) == 1 and not is_first:
+        told = first == sentence(changes.apps[0])
+        return [[*([] if told else [sentence(changes.apps[0])]), *lines(changes.apps[0])]]
+    if len(changes.apps) < _GROUPED_FROM:
+        whole = [_of_app(change, str(change.key), is_first=is_first, detailed=detailed) for change in changes]
+        return [[line for some in whole for line in some]]
+    result = []
+    for namespace, group in groupby(changes, key=lambda change: change.key.namespace):
+        some = tuple(group)
+        paragraph = [f"{namespace}: {count(len(some), 'app')}"]
+        for change in some:
+            told_of = _of_app(change, change.key.name, is_first=is_first, detailed=detailed)
+            paragraph += [f"  {line}" for line in told_of]
+        result.append(paragraph)
     return result
+
+
+def _of_app(change: AppChange, name: str, *, is_first: bool, detailed: bool) -> list[str]:
+    if is_first and change.after is not None:  # how it came to be there, nobody saw
+        return [standing(change.after, name)]
+    head = sentence(change) if name == str(change.key) else sentence_in_namespace(change)
+    return [head, *(f"  {line}" for line in lines(change) if detailed)]
 
 
 def _cut(text: list[str]) -> list[str]:

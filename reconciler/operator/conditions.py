@@ -12,6 +12,8 @@ from reconciler.operator.result import Delivery, Failure, Result, Stage
 from reconciler.project import Condition
 
 STOPPED = "Stopped"
+ATTENTION = "Attention"
+"""It is recorded, and people should know something of the record."""
 _NAMED = 3  # objects that a message names before it counts the rest
 
 
@@ -58,9 +60,18 @@ def _recorded(result: Result) -> Condition:
             return Condition("Recorded", "Unknown", "Settling", _waiting(result))
         return Condition("Recorded", "Unknown", "NotYet", "nothing has been recorded yet")
     revision = f"revision {result.recorded.revision.id[:12]}: {result.recorded.revision.message.subject}"
-    if result.waiting:
-        return Condition("Recorded", "True", "Settling", f"{revision}; {_waiting(result)}")
-    return Condition("Recorded", "True", "UpToDate", revision)
+    parts = [*_attention(result), revision, *([_waiting(result)] if result.waiting else [])]
+    reason = ATTENTION if _attention(result) else "Settling" if result.waiting else "UpToDate"
+    return Condition("Recorded", "True", reason, "; ".join(parts))
+
+
+def _attention(result: Result) -> list[str]:
+    """What people should know of the record: first, since a long message is cut at its end."""
+    found = list(result.notices)
+    if result.recorded is not None and result.recorded.repairs:
+        edits = sentence([repair.what for repair in result.recorded.repairs])
+        found.append(f"{edits}: restored with the next commit")
+    return found
 
 
 def _delivered(result: Result) -> Condition:
@@ -99,7 +110,8 @@ def _ready(result: Result, *parts: Condition) -> Condition:
         return Condition("Ready", "False", recorded.reason, recorded.message)
     if collected.reason == "Partial":
         return Condition("Ready", "True", "Partial", f"recorded what could be read; {collected.message}")
-    return Condition("Ready", "True", "UpToDate", recorded.message)
+    reason = ATTENTION if recorded.reason == ATTENTION else "UpToDate"
+    return Condition("Ready", "True", reason, recorded.message)
 
 
 def _reconciling(result: Result) -> Condition | None:

@@ -1,6 +1,6 @@
 """What one look means for the record: from a look, the tip and the policy to the next snapshot. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -11,28 +11,45 @@ from reconciler.inventory.fold import Inventory
 from reconciler.inventory.objects import Gap
 from reconciler.model import App, AppKey, Cluster, PolicyInEffect, Snapshot, snapshot_of
 from reconciler.policy.quiet import Observation, Verdict
-from reconciler.policy.record import Recordable
 from reconciler.project import moment
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """``changes`` is empty when there is nothing to record."""
+    """``changes``: from the tip, empty when there is nothing to record. ``words``: what a commit says of
+    them, where not all of them happened to an app: some make up for what the record had lost."""
 
     snapshot: Snapshot
     changes: Changeset
+    words: Changeset
 
 
 def next_snapshot(
     tip: Snapshot | None,
-    recordable: Recordable,
-    inventory: Inventory,
+    apps: Iterable[App],
+    revisions: Mapping[AppKey, Sequence[tuple[int, str]]],
     *,
     cluster_uuid: str,
     cluster: Cluster,
+    believed: Mapping[AppKey, App],
+    lost: Collection[AppKey] = (),
 ) -> Decision:
-    """The snapshot that should be recorded next, and how it differs from the tip."""
-    snapshot = snapshot_of(cluster_uuid, cluster, recordable.apps.values())
-    return Decision(snapshot, diff(tip, snapshot, revisions=inventory.revisions))
+    """The snapshot of ``apps``, which should be recorded next, and how it differs from the tip.
+
+    ``believed``: the tip's apps, or what they were before some of it was lost; ``lost``: the apps that
+    are known to be missing from the tip.
+    """
+    snapshot = snapshot_of(cluster_uuid, cluster, apps)
+    changes = diff(tip, snapshot, revisions=revisions)
+    if tip is None or (believed == tip.apps and not lost):
+        return Decision(snapshot, changes, changes)
+    happened = diff(msgspec.structs.replace(tip, apps=believed), snapshot, revisions=revisions).by_key
+    words = []
+    for change in changes:
+        real = happened.get(change.key)
+        if real is None or (real.operation is Operation.INSTALL and change.key in lost):
+            real = msgspec.structs.replace(change, again=True, unseen=())
+        words.append(real)
+    return Decision(snapshot, changes, msgspec.structs.replace(changes, apps=tuple(words)))
 
 
 def cluster_of(name: str, kube_system_uid: str, policy: PolicyInEffect, gaps: tuple[Gap, ...]) -> Cluster:
@@ -75,17 +92,24 @@ def at_once(observation: Observation, inventory: Inventory) -> Observation:
 
 
 def is_premature(
-    tip: Snapshot | None, policy: PolicyInEffect, inventory: Inventory, held: Mapping[AppKey, str]
+    tip: Snapshot | None,
+    policy: PolicyInEffect,
+    inventory: Inventory,
+    held: Mapping[AppKey, str],
+    lost: Collection[AppKey] = (),
 ) -> bool:
     """Whether a commit would come before apps that it should tell of, which are still settling.
 
     The first commit, what ends a stop, and what allows a namespace again are one commit each, with their
     apps. They wait for no release that is on its way and for nothing that cannot be seen: that may last,
-    and what does settle would wait with it. Only an empty first commit waits for these as well.
+    and what does settle would wait with it. Only an empty first commit waits for these as well. What
+    restores the record waits for the apps that it has ``lost``.
     """
     settling = held.keys() - inventory.in_transit.keys() - inventory.waiting.keys()
     if tip is None:
         return bool(settling) or (bool(held) and not inventory.apps.keys() - held.keys())
+    if settling & set(lost):
+        return True
     old = tip.cluster.policy
     if old.stop and not policy.stop:
         return bool(settling)
@@ -101,7 +125,7 @@ def happened(changes: Changeset, now: datetime) -> datetime:
     times = [
         moment(change.after.helm.updated)
         for change in changes
-        if change.after is not None and change.operation in helm
+        if change.after is not None and change.operation in helm and not change.again
     ]
     known = [time for time in times if time is not None]
     if not known or len(known) < len(changes.apps):

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from reconciler.changes.message import message
-from reconciler.errors import FormatError, SecondWriterError
+from reconciler.changes.message import CommitText, message
+from reconciler.errors import FormatError, SecondWriterError, StoreError
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator import delivered, facts
 from reconciler.operator.clock import Clock
+from reconciler.operator.continuity import Continuity, Course
 from reconciler.operator.decide import Decision, happened
 from reconciler.operator.gaps import Gaps
 from reconciler.operator.identity import Whose, identify
@@ -53,6 +54,7 @@ class Leadership:
         self._email_id = email_id
         self._draw = draw
         self._prepared: tuple[object, ...] = ()
+        self._protest: tuple[Track, str] | None = None
         self.entries_lock = asyncio.Lock()
         """Held by whoever writes the ledger's entries: delivery, or, now and then, ``prepare``."""
 
@@ -75,15 +77,44 @@ class Leadership:
     ) -> LedgerView:
         """Make the ledger right: once, and again for another store, another cluster or a take-over.
 
-        Raises SecondWriterError when the tip is by an Instance that is not ours.
+        Raises SecondWriterError when the tip is by an Instance that is not ours, word of which is left in
+        the store for the other one to see.
         """
         this = (store, whose, project.annotations.get(TAKE_OVER, ""))
         if self._prepared != this or view.suspect:
             async with self.entries_lock:
                 view = await self._prepare(project, whose, store, tip)
             self._prepared = this
-        _check_writer(project, tip, view.facts)
+        track = store.track(whose.cluster_uuid)
+        try:
+            _check_writer(project, tip, view.facts)
+        except SecondWriterError as error:
+            await self._object(track, error.instance)
+            raise
+        await self._give_in(track)
         return view
+
+    async def _object(self, track: Track, against: str) -> None:
+        """Protest, once against each; that it cannot be done is less than what it is about."""
+        if self._protest == (track, against):
+            return
+        try:
+            await track.protest(self._instance, against)
+        except StoreError as error:
+            _LOG.warning("the other reconciler (Instance %s) cannot be told of us yet: %s", against, error)
+        else:
+            self._protest = (track, against)
+
+    async def _give_in(self, track: Track) -> None:
+        """Take our protest back: a person has decided, or the record goes on by itself."""
+        if self._protest is None or self._protest[0] is not track:
+            return
+        try:
+            await track.withdraw()
+        except StoreError as error:
+            _LOG.warning("our word of another reconciler cannot be taken back yet: %s", error)
+        else:
+            self._protest = None
 
     async def _prepare(
         self, project: Project, whose: Whose, store: Store, tip: Recorded | None
@@ -169,31 +200,49 @@ class Leadership:
         )
         return view if wanted == view.facts else await self.ledger.write({}, wanted)
 
+    async def remember(self, tip: Recorded, view: LedgerView, course: Continuity) -> LedgerView:
+        """Keep which revision is the last one, where it is not a commit that must tell of it first."""
+        if course.course is Course.MOVED:
+            return view
+        wanted = msgspec.structs.replace(view.facts, location=course.place, revision=tip.revision.id)
+        return view if wanted == view.facts else await self.ledger.write({}, wanted)
+
     async def commit(
-        self, track: Track, tip: Recorded | None, decision: Decision, view: LedgerView
+        self, track: Track, tip: Recorded | None, decision: Decision, view: LedgerView, course: Continuity
     ) -> Recorded:
         """Append the decision's snapshot in our name. Raises what ``Track.append`` raises."""
         now, snapshot = self._clock.now(), decision.snapshot
-        subject, body = message(decision.changes)
+        subject, body = text_of(decision, tip, course)
         gaps = self.gaps.trailers(tip, snapshot, view.facts.gaps, now)
         trailers = (
             ("Cluster-UUID", snapshot.cluster_uuid),
             ("Snapshot", snapshot.digest),
             ("Instance", self._instance),
             *(("Gap", gap) for gap in gaps),
+            *course.trailers(),
         )
         recorded = await track.append(
             snapshot,
             decision.changes,
             Message(subject, body, trailers),
             on=tip,
-            happened=happened(decision.changes, now),
+            happened=happened(decision.words, now),
             recorded=now,
         )
         self.gaps.told()
-        if view.facts.gaps:
-            await self.ledger.write({}, msgspec.structs.replace(view.facts, gaps=()))
+        known = msgspec.structs.replace(
+            view.facts, gaps=(), location=course.place, revision=recorded.revision.id
+        )
+        await self.ledger.write({}, known)
         return recorded
+
+
+def text_of(decision: Decision, tip: Recorded | None, course: Continuity) -> CommitText:
+    """What a commit of a decision says; empty where there is nothing to commit."""
+    restored = tuple(repair.what for repair in tip.repairs) if tip is not None else ()
+    if not decision.changes and not restored:
+        return CommitText("", "")
+    return message(decision.words, restored, course.notes(tip))
 
 
 def _accepted(project: Project, tip: Recorded | None, known: LedgerFacts) -> str:

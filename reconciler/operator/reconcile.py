@@ -12,30 +12,20 @@ from typing import Protocol
 import msgspec
 
 from reconciler.changes.change import Changeset
-from reconciler.changes.message import message
 from reconciler.delivery import deliver
 from reconciler.errors import LostRaceError, ReconcilerError, SpecError, TooLargeError, UsageError
 from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.clock import Clock
-from reconciler.operator.decide import (
-    Decision,
-    at_once,
-    cluster_of,
-    is_premature,
-    next_snapshot,
-    waiting,
-)
 from reconciler.operator.identity import Whose
-from reconciler.operator.leadership import Leadership
+from reconciler.operator.leadership import Leadership, text_of
 from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
+from reconciler.operator.step import Ground, Round, Step, by_key, step_of, stopping
 from reconciler.policy import quiet
 from reconciler.policy.entry import LedgerView
 from reconciler.policy.plan import Plan, plan
-from reconciler.policy.record import Recordable, recordable
 from reconciler.policy.rules import worth
-from reconciler.policy.unsettled import unfinished
 from reconciler.project import Project, Spec
 from reconciler.state.store import Recorded, Store
 
@@ -61,27 +51,6 @@ class Basis(msgspec.Struct, frozen=True):
     approved: Mapping[AppKey, App]
     inventory: Inventory | None
     policy: PolicyInEffect
-
-
-class _Round(msgspec.Struct, frozen=True):
-    """What a reconcile is about. ``look`` is None when it was stopped."""
-
-    project: Project
-    policy: PolicyInEffect
-    look: Look | None
-    store: Store
-    whose: Whose
-
-
-class _Step(msgspec.Struct, frozen=True):
-    """What one look means on top of one tip: everything that is decided before the first effect."""
-
-    inventory: Inventory
-    observation: quiet.Observation
-    recordable: Recordable
-    marks: Mapping[AppKey, str]
-    decision: Decision
-    held: Mapping[AppKey, str]
 
 
 class Reconciler:
@@ -111,6 +80,7 @@ class Reconciler:
         self._tracked: Mapping[AppKey, quiet.Tracked] = {}
         self._basis: Basis | None = None
         self._tip: Recorded | None = None
+        self._notices: tuple[str, ...] = ()
 
     async def reconcile(self, project: Project) -> Result:
         """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
@@ -140,6 +110,7 @@ class Reconciler:
                 cluster_uuid=self._whose.cluster_uuid,
                 kube_system_uid=self._whose.kube_system_uid,
                 recorded=self._tip,
+                notices=self._notices,
                 failure=failure,
             )
 
@@ -151,13 +122,15 @@ class Reconciler:
         view = await self._leadership.ledger.load()
         look = await self._source.look(policy)
         whose = await self._leadership.identify(project, look.kube_system_uid, view, store)
-        tip = await store.track(whose.cluster_uuid).tip()
+        this = Round(project, policy, look, store, whose)
+        tip = await this.track.tip()
         recorded = tip.snapshot.apps if tip is not None else {}
         facts = self._leadership.facts(project, whose, tip, view, recorded)
         view = msgspec.structs.replace(view, facts=facts)
-        step = self._step(_Round(project, policy, look, store, whose), look, tip, view)
+        on = await this.ground(tip, view)
+        step = self._step(this, look, on)
         changes = step.decision.changes
-        subject, body = message(changes) if changes else ("", "")
+        subject, body = text_of(step.decision, tip, on.course)
         return Preview(
             cluster_uuid=whose.cluster_uuid,
             location=store.location,
@@ -246,94 +219,84 @@ class Reconciler:
         )
         if not self._whose.cluster_uuid:  # stopped before it was ever looked at
             return result
-        this = _Round(project, policy, look, store, self._whose)
+        this = Round(project, policy, look, store, self._whose)
         for race in range(1, RACES + 1):
-            tip = await store.track(this.whose.cluster_uuid).tip()
+            tip = await this.track.tip()
+            self._notices = this.track.notices
             view = await self._leadership.prepare(project, this.whose, store, tip, view)
+            on = await this.ground(tip, view)
             try:
                 if look is None:
-                    return await self._stop(this, tip, view, result)
-                return await self._append(this, self._step(this, look, tip, view), tip, view, result)
+                    return await self._stop(this, on, result)
+                return await self._append(this, self._step(this, look, on), on, result)
             except LostRaceError:
                 if race == RACES:
                     raise
         raise AssertionError("the last race returns or raises")
 
-    def _step(self, this: _Round, look: Look, tip: Recorded | None, view: LedgerView) -> _Step:
-        spec, policy, facts = this.project.spec, this.policy, view.facts
-        recorded: Mapping[AppKey, App] = tip.snapshot.apps if tip is not None else {}
-        inventory = fold(
+    def _step(self, this: Round, look: Look, on: Ground) -> Step:
+        return step_of(
+            this,
             look,
-            cluster_uuid=this.whose.cluster_uuid,
-            policy=policy,
-            adopted=_by_key(facts.adopted),
-            previous=recorded,
-        )
-        marks = unfinished(
-            _by_key(facts.unsettled), recorded, view.entries, telling=self._leadership.tells(policy)
-        )
-        observation = quiet.observe(
+            on,
             self._tracked,
-            inventory,
-            recorded,
-            now=self._clock.monotonic(),
+            monotonic=self._clock.monotonic(),
             wall=self._clock.now(),
-            settle=spec.settle.total_seconds(),
-            interval=spec.interval.total_seconds(),
-            push_on=policy.push.on,
-            unsettled=marks,
+            telling=self._leadership.tells(this.policy),
+            patient=self._patient,
         )
-        if not self._patient:
-            observation = at_once(observation, inventory)
-        chosen = recordable(recorded, inventory, observation.verdicts, policy=policy, unsettled=marks)
-        decision = next_snapshot(
-            tip.snapshot if tip is not None else None,
-            chosen,
-            inventory,
-            cluster_uuid=this.whose.cluster_uuid,
-            cluster=cluster_of(spec.cluster_name, look.kube_system_uid, policy, look.gaps),
-        )
-        held = waiting(inventory, observation, recorded)
-        return _Step(inventory, observation, chosen, marks, decision, held)
 
-    async def _append(
-        self, this: _Round, step: _Step, tip: Recorded | None, view: LedgerView, result: Result
-    ) -> Result:
-        """Record what is to be recorded, after the marks that must be durable before."""
+    async def _append(self, this: Round, step: Step, on: Ground, result: Result) -> Result:
+        """Record what is to be recorded, after the marks that must be durable before; restore what others
+        did to the record. Nothing is told from a record that is older than it should be."""
         changes: Changeset | None = None
-        before = tip.snapshot if tip is not None else None
-        if not is_premature(before, this.policy, step.inventory, step.held):
+        tip, view = on.tip, on.view
+        if not step.is_premature:
             marks = {**step.marks, **step.recordable.mark_unsettled}
             left = {key: digest for key, digest in marks.items() if key not in step.recordable.settled}
             view = await self._leadership.mark_unsettled(left, view)
-            if step.decision.changes:
+            if step.decision.changes or (tip is not None and tip.repairs):
                 changes = step.decision.changes
-                track = this.store.track(this.whose.cluster_uuid)
-                tip = await self._leadership.commit(track, tip, step.decision, view)
+                tip = await self._leadership.commit(this.track, tip, step.decision, view, on.course)
+            elif tip is not None:
+                view = await self._leadership.remember(tip, view, on.course)
         self._tracked, self._tip = step.observation.tracked, tip
-        self._basis = Basis(tip.snapshot.apps if tip is not None else {}, step.inventory, this.policy)
+        self._basis = None
+        if not (step.is_premature and on.is_wanting):
+            self._basis = Basis(tip.snapshot.apps if tip is not None else {}, step.inventory, this.policy)
         return msgspec.structs.replace(
             result,
             inventory=step.inventory,
             recorded=tip,
             changes=changes,
+            notices=self._notices,
+            signing_key=this.store.signing_key,
             waiting=step.held,
             next_look=step.observation.next_look,
             delivery=self._delivery(view),
         )
 
-    async def _stop(self, this: _Round, tip: Recorded | None, view: LedgerView, result: Result) -> Result:
-        """Say once that it was stopped, and touch nothing else."""
+    async def _stop(self, this: Round, on: Ground, result: Result) -> Result:
+        """Say once that it was stopped, and touch nothing else; that commit leaves no older record behind,
+        and none that others have changed."""
         changes: Changeset | None = None
+        tip, wanting = on.tip, on.is_wanting
         if tip is not None and not tip.snapshot.cluster.policy.stop:
-            cluster = msgspec.structs.replace(tip.snapshot.cluster, policy=this.policy)
-            snapshot = msgspec.structs.replace(tip.snapshot, cluster=cluster)
-            changes = Changeset((), tip.snapshot.cluster, cluster)
-            track = this.store.track(this.whose.cluster_uuid)
-            tip = await self._leadership.commit(track, tip, Decision(snapshot, changes), view)
+            decision = stopping(this, tip, on)
+            changes, wanting = decision.changes, False
+            tip = await self._leadership.commit(this.track, tip, decision, on.view, on.course)
         self._tracked, self._tip = {}, tip
-        self._basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)
-        return msgspec.structs.replace(result, recorded=tip, changes=changes, delivery=self._delivery(view))
+        self._basis = None
+        if not wanting:
+            self._basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)
+        return msgspec.structs.replace(
+            result,
+            recorded=tip,
+            changes=changes,
+            notices=self._notices,
+            signing_key=this.store.signing_key,
+            delivery=self._delivery(on.view),
+        )
 
     def _delivery(self, view: LedgerView) -> Delivery:
         return delivery_of(self.plan(view), configured=bool(self._leadership.endpoint))
@@ -356,13 +319,9 @@ class Reconciler:
             policy=basis.policy,
             is_gone=inventory.is_gone if inventory is not None else _never,
             worth=worth(basis.policy.push.on),
-            unsettled=_by_key(view.facts.unsettled),
+            unsettled=by_key(view.facts.unsettled),
             retry_rejected_before=max(self._started, self._clock.now() - RETRY_REJECTED),
         )
-
-
-def _by_key(by_name: Mapping[str, str]) -> dict[AppKey, str]:
-    return {AppKey.parse(name): value for name, value in by_name.items()}
 
 
 def _never(_: AppKey) -> bool:

@@ -9,7 +9,7 @@ from datetime import timedelta
 import msgspec
 
 from reconciler.inventory.fold import Inventory
-from reconciler.operator.conditions import conditions, counted
+from reconciler.operator.conditions import ATTENTION, conditions, counted
 from reconciler.operator.result import Result
 from reconciler.project import Project, SnapshotRef, Status, Summary, build_status
 
@@ -41,6 +41,7 @@ def status_of(project: Project, result: Result, email_id: str) -> Status:
         snapshot=SnapshotRef(recorded.snapshot.digest, recorded.revision.id)
         if recorded is not None
         else None,
+        signing_key=result.signing_key,
         handled=project.requested_at or None,
     )
 
@@ -72,6 +73,8 @@ def notices(before: Result | None, result: Result) -> tuple[Notice, ...]:
         was is None or (was.reason, was.message) != (failure.reason, failure.message)
     ):
         found.append(Notice(failure.reason, failure.message, warning=True))
+    known = () if before is None else before.notices
+    found += [Notice(ATTENTION, text, warning=True) for text in result.notices if text not in known]
     return tuple(found)
 
 

@@ -12,7 +12,7 @@ from reconciler.delivery.deliver import Delivered, PushResult
 from reconciler.errors import KubernetesError, NotFoundError
 from reconciler.operator import report
 from reconciler.operator.clock import Clock, Wait, wait
-from reconciler.operator.conditions import stalled
+from reconciler.operator.conditions import ATTENTION, stalled
 from reconciler.operator.result import Result
 from reconciler.project import Project, Status, build_status, status_patch
 
@@ -63,6 +63,8 @@ class Reporter:
         news = self._before is None or line != report.line(self._before) or result.changes is not None
         _LOG.log(_level(result) if news else logging.DEBUG, "%s: %s", project.name, line)
         for notice in report.notices(self._before, result):
+            if notice.reason == ATTENTION:
+                _LOG.warning("%s: %s", project.name, notice.message)
             await self._emit(project, notice)
         ignored = report.ignored(project)
         if ignored is not None and self._told_ignored != (project.uid, project.generation):

@@ -74,7 +74,9 @@ class Result(msgspec.Struct, frozen=True):
     ``releases``: how many the look saw, None when there was none. ``inventory``: what the look means, which
     takes a store that can be read. ``recorded``: the newest revision and its snapshot, whoever made it.
     ``changes``: what this reconcile recorded, None when nothing. ``waiting``: apps held out of the record,
-    and why. ``next_look``: seconds until looking again is worth it, None for the project's ``interval``.
+    and why. ``notices``: what people should know of the track. ``signing_key``: the public key that commits
+    are signed with, "" when they are not, None when no store was asked. ``next_look``: seconds until looking
+    again is worth it, None for the project's ``interval``.
     """
 
     at: datetime
@@ -88,6 +90,8 @@ class Result(msgspec.Struct, frozen=True):
     recorded: Recorded | None = None
     changes: Changeset | None = None
     waiting: Mapping[AppKey, str] = {}
+    notices: tuple[str, ...] = ()
+    signing_key: str | None = None
     next_look: float | None = None
     delivery: Delivery | None = None
     failure: Failure | None = None

@@ -61,7 +61,9 @@ class LedgerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     last; ``endpoint``: scheme, host and path that the entries are about. ``unsettled``: by
     ``namespace/name`` the digest of an app as it was recorded while not quiet in the wake of a Helm change
     (its first quiet state belongs to that change). ``gaps``: times without a look that no revision tells
-    of yet, each as the text of a ``Gap`` trailer. The reconcile writes these, delivery the entries.
+    of yet, each as the text of a ``Gap`` trailer. ``location``, ``revision``: where the last revision was
+    recorded, for people and without credentials, and its id. The reconcile writes these, delivery the
+    entries.
     """
 
     cluster_uuid: str = ""
@@ -71,6 +73,8 @@ class LedgerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     endpoint: str = ""
     unsettled: Mapping[str, str] = {}
     gaps: tuple[str, ...] = ()
+    location: str = ""
+    revision: str = ""
 
 
 class LedgerView(msgspec.Struct, frozen=True):

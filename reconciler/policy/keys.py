@@ -8,7 +8,7 @@ As text a key is lower-case with hyphens; texts then compare as the numbers that
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import RFC_4122, UUID
 
 ENTROPY = 10
@@ -57,6 +57,11 @@ def parse(text: str) -> str | None:
     if uuid.version != _VERSION or uuid.variant != RFC_4122 or uuid.int >> 80 >= _LAST_MS:
         return None
     return str(uuid)
+
+
+def drawn_at(key: str) -> datetime:
+    """When a key was drawn, by the clock of who drew it, or a little later. ValueError if it is none."""
+    return datetime.fromtimestamp((UUID(key).int >> 80) / 1000, UTC)
 
 
 def source(now: Callable[[], datetime], entropy: Callable[[int], bytes]) -> Callable[[str], str]:

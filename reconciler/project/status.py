@@ -120,6 +120,7 @@ def build_status(
     apps: Iterable[App] | None = None,
     summary: Summary | None = None,
     snapshot: SnapshotRef | None = None,
+    signing_key: str | None = None,
     handled: str | None = None,
 ) -> Status:
     """The status after a reconcile at ``at``; what is None stays as it was.
@@ -137,6 +138,7 @@ def build_status(
         lastReconcileTimestamp=rfc3339(at),
         summary=summary or old.summary,
         snapshot=snapshot or old.snapshot,
+        signingKey=old.signingKey if signing_key is None else signing_key,
         lastHandledReconcileAt=old.lastHandledReconcileAt if handled is None else handled,
     )
     if apps is None:

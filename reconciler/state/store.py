@@ -48,12 +48,15 @@ class Revision(msgspec.Struct, frozen=True):
 class Repair(msgspec.Struct, frozen=True):
     """Something of a track that is not as the reconciler left it. The next append puts it right.
 
-    ``what``: for people, without a first capital or a last stop: ``default/test was edited by Jane Doe in
-    1a2b3c4d``. ``key``: the app that it is about, if it is about one.
+    ``what``: for people, without a first capital or a last stop, of the form ``<what> was <done to it>``
+    and perhaps more after a colon: ``default/test was edited by Jane Doe in 1a2b3c4d``. ``key``: the app
+    that it is about, if it is about one. ``loses``: apps may be missing from the snapshot, or be older in
+    it than they were recorded.
     """
 
     what: str
     key: AppKey | None = None
+    loses: bool = False
 
 
 class Recorded(msgspec.Struct, frozen=True):
@@ -169,6 +172,11 @@ class Store(Protocol):
 
     @property
     def location(self) -> str: ...
+
+    @property
+    def signing_key(self) -> str:
+        """The public key that revisions are signed with, as OpenSSH writes it; "" when they are not."""
+        ...
 
     async def clusters(self) -> tuple[ClusterDirectory, ...]:
         """The clusters that have state here, oldest first."""

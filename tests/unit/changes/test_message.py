@@ -351,7 +351,7 @@ SEVERAL = [
     pytest.param(
         make_snapshot(*ABC[:2], cluster=cluster(stop=True)),
         make_snapshot(*ABC_NEXT, ABC[2], cluster=cluster()),
-        "resume: cluster prod-eu is recorded and pushed again, 3 apps: 2 upgraded, 1 installed meanwhile",
+        "resume: cluster prod-eu is recorded and pushed again; meanwhile 2 upgraded, 1 installed",
         id="resume, and what happened meanwhile",
     ),
     pytest.param(
@@ -484,7 +484,7 @@ def test_the_body_of_several_has_a_sentence_per_app_and_the_policy_first() -> No
 
 def test_one_app_that_comes_with_resume_is_named_in_the_body() -> None:
     text = message(diff(make_snapshot(cluster=cluster(stop=True)), make_snapshot(ABC[0], cluster=cluster())))
-    assert text.subject.endswith("again, 1 app installed in default meanwhile")
+    assert text.subject.endswith("again; meanwhile 1 app installed in default")
     assert text.body.splitlines()[-1] == "install default/a: keycloak 18.3.3"
 
 
@@ -492,7 +492,7 @@ def test_a_long_body_is_grouped_by_namespace() -> None:
     names = [f"app-{n:02}" for n in range(10)]
     after = make_snapshot(*many("default", *names), *many("team-a", *names), cluster=cluster())
     lines = message(diff(None, after)).body.splitlines()
-    assert lines[:2] == ["default: 10 apps", "  install app-00: keycloak 18.3.3"]
+    assert lines[:2] == ["default: 10 apps", "  app-00: keycloak 18.3.3"]
     assert lines[11:13] == ["", "team-a: 10 apps"]
 
 

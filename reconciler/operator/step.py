@@ -1,0 +1,140 @@
+"""What one look means on top of one tip: everything that is decided before the first effect.
+
+Pure but for ``Round.ground``, which may have to ask the store for an earlier revision.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+
+import msgspec
+
+from reconciler.inventory.fold import Inventory, fold
+from reconciler.inventory.objects import Look
+from reconciler.model import App, AppKey, PolicyInEffect
+from reconciler.operator.continuity import Continuity, believed, continuity, loses, missing, place_of
+from reconciler.operator.decide import Decision, at_once, cluster_of, is_premature, next_snapshot, waiting
+from reconciler.operator.identity import Whose
+from reconciler.policy import quiet
+from reconciler.policy.entry import LedgerView
+from reconciler.policy.record import Recordable, recordable
+from reconciler.policy.unsettled import unfinished
+from reconciler.project import Project
+from reconciler.state.store import Recorded, Store, Track
+
+
+class Ground(msgspec.Struct, frozen=True):
+    """What a reconcile stands on."""
+
+    tip: Recorded | None
+    view: LedgerView
+    course: Continuity
+
+    @property
+    def is_wanting(self) -> bool:
+        """Whether the tip is less than what was recorded, so that nothing should be told from it."""
+        return self.course.is_broken or loses(self.tip)
+
+
+class Round(msgspec.Struct, frozen=True):
+    """What a reconcile is about. ``look`` is None when it was stopped."""
+
+    project: Project
+    policy: PolicyInEffect
+    look: Look | None
+    store: Store
+    whose: Whose
+
+    @property
+    def track(self) -> Track:
+        return self.store.track(self.whose.cluster_uuid)
+
+    async def ground(self, tip: Recorded | None, view: LedgerView) -> Ground:
+        """What it stands on, the tip and the ledger just read. Raises what ``continuity`` raises."""
+        place = place_of(self.project.spec, self.store, self.whose.cluster_uuid)
+        return Ground(tip, view, await continuity(self.track, tip, view.facts, place))
+
+
+class Step(msgspec.Struct, frozen=True):
+    """``marks``: those of the ledger that still mean something; ``held``: apps that are held out of the
+    record, and what each waits for; ``is_premature``: whether a commit must wait for them."""
+
+    inventory: Inventory
+    observation: quiet.Observation
+    recordable: Recordable
+    marks: Mapping[AppKey, str]
+    decision: Decision
+    held: Mapping[AppKey, str]
+    is_premature: bool
+
+
+def step_of(
+    this: Round,
+    look: Look,
+    on: Ground,
+    tracked: Mapping[AppKey, quiet.Tracked],
+    *,
+    monotonic: float,
+    wall: datetime,
+    telling: bool,
+    patient: bool,
+) -> Step:
+    """The next step. ``tracked``: what the step before remembered; ``telling``: whether anything is pushed;
+    ``patient``: whether somebody will look again."""
+    spec, policy, facts, tip = this.project.spec, this.policy, on.view.facts, on.tip
+    before = tip.snapshot if tip is not None else None
+    folded = partial(
+        fold, look, cluster_uuid=this.whose.cluster_uuid, policy=policy, adopted=by_key(facts.adopted)
+    )
+    recorded: Mapping[AppKey, App] = before.apps if before is not None else {}
+    inventory = folded(previous=recorded)
+    lost = missing(tip, on.view.entries, inventory.apps)
+    if on.is_wanting:
+        recorded = believed(tip, on.view.entries, inventory.apps.keys(), broken=on.course.is_broken)
+        inventory = folded(previous=recorded)
+    marks = unfinished(by_key(facts.unsettled), recorded, on.view.entries, telling=telling)
+    observation = quiet.observe(
+        tracked,
+        inventory,
+        recorded,
+        now=monotonic,
+        wall=wall,
+        settle=spec.settle.total_seconds(),
+        interval=spec.interval.total_seconds(),
+        push_on=policy.push.on,
+        unsettled=marks,
+    )
+    if not patient:
+        observation = at_once(observation, inventory)
+    chosen = recordable(recorded, inventory, observation.verdicts, policy=policy, unsettled=marks)
+    decision = next_snapshot(
+        before,
+        chosen.apps.values(),
+        inventory.revisions,
+        cluster_uuid=this.whose.cluster_uuid,
+        cluster=cluster_of(spec.cluster_name, look.kube_system_uid, policy, look.gaps),
+        believed=recorded,
+        lost=lost,
+    )
+    held = waiting(inventory, observation, recorded)
+    premature = is_premature(before, policy, inventory, held, lost)
+    return Step(inventory, observation, chosen, marks, decision, held, premature)
+
+
+def stopping(this: Round, tip: Recorded, on: Ground) -> Decision:
+    """The commit that says stop: nothing is looked at, so all that it changes of apps is what was lost."""
+    before = tip.snapshot
+    apps = believed(tip, on.view.entries, before.apps.keys(), broken=on.course.is_broken)
+    return next_snapshot(
+        before,
+        apps.values(),
+        {},
+        cluster_uuid=this.whose.cluster_uuid,
+        cluster=msgspec.structs.replace(before.cluster, policy=this.policy),
+        believed=apps,
+    )
+
+
+def by_key(by_name: Mapping[str, str]) -> dict[AppKey, str]:
+    """The ledger's facts about apps, by key."""
+    return {AppKey.parse(name): value for name, value in by_name.items()}
