@@ -87,6 +87,7 @@ class GitStore:
         self._housekeeping = Housekeeping(
             repository,
             cache_of=None if remote is None else remote.location,
+            remote=None if remote is None else remote.folder,
             branch=branch if layout.PLACEHOLDER not in branch else "main",  # for people who clone it
         )
         self._tracks: dict[str, GitTrack] = {}

@@ -38,6 +38,8 @@ _MADE_BY_INIT = frozenset({"HEAD", "config", "description", "hooks", "info", "br
 
 _AGE = 60.0  # seconds; git holds the lock of a ref for milliseconds, and writes one file within seconds
 
+_SHARED_AGE = 360.0  # seconds; likewise, and no machine's clock is that wrong
+
 _APPENDS_BETWEEN = 100  # about 600 objects
 
 _SHORT = 1_000  # commits: with fewer, it is not its history that makes a cache large
@@ -57,12 +59,19 @@ class Housekeeping:
     """Looks after the folder of one repository. Blocks; one call at a time."""
 
     def __init__(
-        self, repository: Repository, *, cache_of: str | None, branch: str, largest: int = LARGEST
+        self,
+        repository: Repository,
+        *,
+        cache_of: str | None,
+        branch: str,
+        remote: Path | None = None,
+        largest: int = LARGEST,
     ) -> None:
-        """``cache_of``: the remote's location, None for a store itself. ``branch``: which one people get
-        who clone it. ``largest``: bytes of objects in a cache.
+        """``cache_of``: the remote's location, None for a store itself; ``remote``: its folder, if it is on
+        this machine. ``branch``: which one people get who clone it. ``largest``: bytes of objects in a cache.
         """
         self._repository = repository
+        self._remote = remote
         self._cache_of = cache_of
         self._branch = branch
         self._largest = largest
@@ -124,12 +133,10 @@ class Housekeeping:
     def _clear(self) -> bool:
         """Remove what a killed git left behind; whether locks were among it."""
         path = self._repository.path
-        locks = [*path.glob("*.lock"), *(path / "refs").rglob("*.lock")]
-        found = False
-        for lock in locks:
-            if _remove_old(lock):
-                found = True
-                _logger.warning("removed %s, which a git that was killed left behind", lock)
+        found = _unlock(path, _remove_old)
+        if self._remote is not None:
+            # A push to a folder runs the other end as well, which dies with it.
+            found |= _unlock(self._remote, _remove_older)
         for pattern in _LEFTOVERS:
             for leftover in path.glob(pattern):
                 _remove_old(leftover)
@@ -215,6 +222,25 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _unlock(folder: Path, remove: Callable[[Path], bool]) -> bool:
+    """Remove the locks of HEAD and of refs that are nobody's any more; whether there were any."""
+    found = False
+    for lock in [*folder.glob("*.lock"), *(folder / "refs").rglob("*.lock")]:
+        if remove(lock):
+            found = True
+            _logger.warning("removed %s, which a git that was killed left behind", lock)
+    return found
+
+
+def _remove_older(lock: Path) -> bool:
+    """Remove a lock that no program on any machine can still hold; whether it is gone."""
+    with suppress(OSError):
+        if time.time() - lock.lstat().st_mtime > _SHARED_AGE:
+            lock.unlink()
+            return True
+    return False
 
 
 def _remove_old(path: Path) -> bool:

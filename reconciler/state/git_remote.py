@@ -7,6 +7,7 @@ a sentence that names the repository and what to do.
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from reconciler.errors import CredentialsError, RateLimitedError, StoreError
 from reconciler.state import git_answers as answers
@@ -48,6 +49,11 @@ class Remote:
     def location(self) -> str:
         """For people; holds no credentials."""
         return self._url.text
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it is, if it is on this machine."""
+        return self._url.folder
 
     async def prepare(self) -> None:
         """Called before each operation: the credentials as they are now. CredentialsError, StoreError."""

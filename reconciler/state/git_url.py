@@ -8,6 +8,8 @@ A URL never holds a credential: it is in logs, in the status and in every proces
 """
 
 import re
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
@@ -37,6 +39,13 @@ class RemoteUrl(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it is, if it is on this machine."""
+        if self.scheme != "file":
+            return None
+        return Path(unquote(urlsplit(self.text).path) if self.text.startswith("file:") else self.text)
 
 
 def checked_url(text: str) -> RemoteUrl:

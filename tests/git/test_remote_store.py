@@ -1,7 +1,9 @@
 """The git store in a remote, with a local repository that is only a cache of it."""
 
 import asyncio
+import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -295,6 +297,23 @@ class TestCache:
         assert refs(remote.repository) == {REF: second.revision.id}
         lock.unlink()
         assert await track.tip() == second
+
+    async def test_a_lock_that_a_killed_push_left_in_a_folder_is_removed_when_nobody_can_hold_it(
+        self, remote: GitRemoteFactory
+    ) -> None:
+        track = (await remote.open()).track(CLUSTER_UUID)
+        first = await append(track, make_snapshot(make_app()), None)
+        lock = remote.repository / "refs" / "heads" / f"{BRANCH}.lock"
+        lock.touch()
+        minutes_ago = time.time() - 300  # less than what another machine's clock may be wrong
+        for moment in (minutes_ago, time.time() + 86400):
+            os.utime(lock, (moment, moment))
+            with pytest.raises(StoreError, match="lock"):
+                await append(track, make_snapshot(make_app(revision=2)), first)
+            assert lock.exists()
+        os.utime(lock, (0, 0))
+        second = await append(track, make_snapshot(make_app(revision=2)), first)
+        assert refs(remote.repository) == {REF: second.revision.id}
 
 
 @pytest.mark.parametrize("url", ["ext::sh -c id", "https://user:hunter2@git.example/state.git", "state.git"])
