@@ -38,12 +38,12 @@ class To(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """``said``: git's words, without credentials; ``trace``: curl's, with headers; ``timed_out``: it was
-    ended by us; ``branch``: the one that was pushed, "" when it was asked for something."""
+    """``said``: git's words, without credentials; ``trace``: curl's, with headers; ``ended_after``: seconds
+    until we ended it, 0 if we did not; ``branch``: the one that was pushed, "" when something was asked."""
 
     said: str
     trace: str = ""
-    timed_out: bool = False
+    ended_after: float = 0.0
     branch: str = ""
 
 
@@ -92,8 +92,8 @@ def read_only(said: str, path: Path) -> str:
 
 def meaning(answer: Answer, to: To) -> Meaning | None:
     """What a failure means, or None when its words are not known."""
-    if answer.timed_out:
-        return Meaning(StoreError(_fill(sentences.HANGS, answer, to)), settled=False)
+    if answer.ended_after:
+        return Meaning(StoreError(_fill(sentences.ENDED, answer, to)), settled=False)
     status, headers = last_response(answer.trace)
     retry_after = headers.get("retry-after", "")
     if status == 429 or (status in (403, 503) and retry_after):
@@ -143,6 +143,7 @@ def _fill(sentence: str, answer: Answer, to: To, found: re.Match[str] | None = N
             "them": _them(to),
             "branch": answer.branch,
             "silence": to.silence,
+            "ended_after": answer.ended_after,
             "words": _words(answer.said, found),
             **more,
         }

@@ -13,7 +13,7 @@ from reconciler.errors import CredentialsError, RateLimitedError, StoreError
 from reconciler.state import git_answers as answers
 from reconciler.state.git_access import Access, session
 from reconciler.state.git_credentials import Credentials, credentials_of
-from reconciler.state.git_plumbing import GitError, Repository
+from reconciler.state.git_plumbing import TIMEOUT, GitError, Repository
 from reconciler.state.git_url import checked_url
 
 
@@ -131,7 +131,8 @@ class Remote:
             try:
                 return self._repository.text(*arguments, around=opened.around)
             except GitError as error:
-                answer = answers.Answer(error.said, opened.trace, error.timed_out, writing)
+                ended_after = (timeout or TIMEOUT) if error.timed_out else 0.0
+                answer = answers.Answer(error.said, opened.trace, ended_after, writing)
                 meant = self._meant(answer, error)
                 if meant is error:
                     raise

@@ -53,6 +53,10 @@ HANGS: Final = (
     "{the} does not answer: nothing came for {silence:g} seconds; see that it is up, and that nothing on the"
     " way holds it back"
 )
+ENDED: Final = (
+    "{the} did not answer within {ended_after:g} seconds: see that it is up, and that nothing on the way holds"
+    " it back"
+)
 MOVED: Final = (
     "{the} is elsewhere, and credentials follow no redirect: set spec.state.git.url to where it is{there}"
 )

@@ -436,9 +436,9 @@ def test_whatever_is_said_gives_one_line_or_nothing(said: str, is_push: bool, to
 
 
 def test_what_we_ended_ourselves_did_not_answer() -> None:
-    found = meaning(Answer("", timed_out=True, branch="main"), HTTPS)
+    found = meaning(Answer("", ended_after=60.0, branch="main"), HTTPS)
     assert found is not None
-    assert str(found.error).startswith(f"{THE} does not answer: nothing came for 60 seconds")
+    assert str(found.error).startswith(f"{THE} did not answer within 60 seconds: see that it is up")
     assert not found.settled
 
 
