@@ -30,7 +30,8 @@ def shard(where: str, ref: ShardRef, done: str, lost: Sequence[AppKey] | None) -
         return Repair(f"{where} was {done}: {_counted(ref.apps)} in it are known, and nothing is lost")
     names = f" ({_named(lost, ref.apps)})" if lost else ""
     what = f"what was recorded of {_counted(ref.apps)}{names} is lost, and taken from the live cluster"
-    return Repair(f"{where} was {done}: {what}", lost[0] if ref.apps == len(lost) == 1 else None)
+    key = lost[0] if ref.apps == len(lost) == 1 else None
+    return Repair(f"{where} was {done}: {what}", key, loses=True)
 
 
 def pack(where: str, ref: PackRef, done: str, *, lost: bool) -> Repair:
@@ -63,14 +64,15 @@ def head_set_back(where: str, head: Head, chosen: Head, highest: int) -> Repair:
     text = f"{where}, the head, was set back to r{head.revision}, as from a backup"
     if chosen.revision > head.revision:
         return Repair(f"{text}: what was recorded later is known, up to {_at(chosen)}")
-    return Repair(f"{text}: what was recorded later, up to r{highest}, is lost")
+    return Repair(f"{text}: what was recorded later, up to r{highest}, is lost", loses=True)
 
 
 def head_restored(where: str, head: Head) -> Repair:
     """The head is another object than the one that we wrote."""
     return Repair(
         f"{where}, the head, was restored as it was at {_at(head)}: what was recorded later, if anything,"
-        " is lost"
+        " is lost",
+        loses=True,
     )
 
 
@@ -79,7 +81,8 @@ def head_relabelled(where: str) -> Repair:
 
 
 def head_wrong(where: str) -> Repair:
-    return Repair(f"{where}, the head, was edited: its digest is not that of the apps that it names")
+    text = f"{where}, the head, was edited: its digest is not that of the apps that it names"
+    return Repair(text, loses=True)
 
 
 def begun_anew(where: str, next_number: int) -> str:
