@@ -123,6 +123,9 @@ class ConfigMapTrack:
         ]
         return (*([self._begun_anew] if self._begun_anew else []), *said)
 
+    async def rescue(self) -> None:
+        pass
+
     async def protest(self, instance: str, against: str) -> None:
         """As ``Track.protest``: in the head, beside what it says of the record. It goes when ``against``
         does not write any more."""

@@ -129,6 +129,16 @@ def load_kube_system_uid(data: bytes, where: str) -> str:
     return uid
 
 
+def is_newer(data: bytes, where: str) -> bool:
+    """Whether it is a ``cluster.yaml`` of a newer format; False for what cannot be read at all."""
+    try:
+        loaded = _load(data, where)
+    except FormatError:
+        return False
+    found = loaded.get("format") if isinstance(loaded, dict) else None
+    return isinstance(found, int) and found > FORMAT
+
+
 def refuse_newer(found: object, where: str) -> None:
     """FormatError when ``found``, a document's ``format``, is a newer one than this program's."""
     if isinstance(found, int) and found > FORMAT:

@@ -1,6 +1,7 @@
 """Reading one cluster's past in the git store: what a revision held, what came before it, what left."""
 
 import re
+from collections.abc import Sequence
 
 from reconciler.errors import FormatError, UsageError
 from reconciler.model import App
@@ -9,6 +10,7 @@ from reconciler.state import git_objects as objects
 from reconciler.state.documents import load_app
 from reconciler.state.git_branches import Branches
 from reconciler.state.git_plumbing import Repository
+from reconciler.state.git_shallow import boundary, is_shallow, reaches_boundary
 from reconciler.state.git_snapshots import Snapshots
 from reconciler.state.store import Recorded, Revision
 
@@ -45,14 +47,28 @@ class GitHistory:
 
     def before(self, prefix: str) -> Recorded | None:
         """The revision that came before it, or None."""
-        found = objects.revisions(self._repository, self._find(prefix).id, self._directory, limit=2)
+        revision = self._find(prefix)
+        found = self._two(revision.id)
+        if not self._are_sure(found, 2):
+            self.whole()
+            found = self._two(revision.id)
         return self._recorded(found[1]) if len(found) > 1 else None
+
+    def whole(self) -> str | None:
+        """The branch's newest commit, or None, with all of its history at hand."""
+        tip = self._branches.tip(self._ref)
+        if tip is not None and reaches_boundary(self._repository, tip):
+            self._branches.deepen(self._ref, whole=True)
+        return tip
 
     def departed(self, since: int) -> tuple[App, ...]:
         """The apps whose files were deleted after ``since`` (seconds, UTC), each as it was last."""
         tip = self._branches.tip(self._ref)
         if tip is None:
             return ()
+        # A commit whose parents are not at hand tells nothing of what it deleted.
+        while reaches_boundary(self._repository, tip, since=since) and self._branches.deepen(self._ref):
+            pass
         blobs = {
             path: oid
             for path, oid in objects.deleted(self._repository, tip, self._directory, since=since).items()
@@ -60,6 +76,14 @@ class GitHistory:
         }
         contents = objects.read_blobs(self._repository, blobs.values())
         return tuple(load_app(contents[oid], path) for path, oid in sorted(blobs.items()))
+
+    def _two(self, commit: str) -> tuple[Revision, ...]:
+        return objects.revisions(self._repository, commit, self._directory, limit=2)
+
+    def _are_sure(self, found: Sequence[Revision], wanted: int) -> bool:
+        """Whether so many were found, none of which only seems to be one as its parents are not at hand."""
+        ends = boundary(self._repository)
+        return not ends or (len(found) == wanted and ends.isdisjoint(each.id for each in found))
 
     def _recorded(self, revision: Revision) -> Recorded | None:
         entry = directory_at(self._repository, revision.id, self._directory, self._ref)
@@ -75,6 +99,11 @@ class GitHistory:
             )
         tip = self._branches.tip(self._ref)
         found = [] if tip is None else self._matching(prefix, tip)
+        # Of the beginning of a hash, there may be another one further back.
+        sure = tip is not None and len(prefix) == len(tip) and self._are_sure(found, 1)
+        if tip is not None and is_shallow(self._repository) and not sure:
+            self.whole()
+            found = self._matching(prefix, tip)
         if not found:
             raise UsageError(f"cluster {self._cluster_uuid} has no revision {prefix} in {self._ref}")
         if len(found) > 1:

@@ -107,9 +107,9 @@ def tidy(message: Message, suffix: str = "") -> Message:
     So what it says of itself cannot be forged by texts that come from charts.
     """
     return Message(
-        subject=_one_line(f"{_one_line(message.subject) or '(no subject)'} {suffix}"),
+        subject=one_line(f"{one_line(message.subject) or '(no subject)'} {suffix}"),
         body=_CONTROL.sub("\ufffd", message.body).strip("\n"),
-        trailers=tuple((name, _one_line(value)) for name, value in message.trailers),
+        trailers=tuple((name, one_line(value)) for name, value in message.trailers),
     )
 
 
@@ -132,5 +132,6 @@ def moment(seconds: int) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text without line ends, control characters and outer spaces."""
     return _CONTROL.sub("\ufffd", " ".join(text.split("\n"))).strip()

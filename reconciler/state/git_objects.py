@@ -3,7 +3,7 @@
 Nothing here moves a ref: a commit that is made is only an object until somebody points at it.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from itertools import pairwise
@@ -95,6 +95,25 @@ def revisions(
     return tuple(_Records().feed(log))
 
 
+def revisions_saying(
+    repository: Repository, commit: str, *without: str, words: Iterable[str], skip: int, limit: int
+) -> tuple[Revision, ...]:
+    """The newest commits, whatever they touched, whose message has all of these words, children first."""
+    searched = [f"--grep={each}" for each in words]
+    newer = [f"^{each}" for each in without]
+    log = repository.run(
+        "log", "-z", "--date-order", "--fixed-strings", "--all-match", *searched,
+        f"--skip={skip}", f"--max-count={limit}", _LOG_FORMAT, commit, *newer,
+    )  # fmt: skip
+    return tuple(_Records().feed(log))
+
+
+def revision_of(repository: Repository, commit: str) -> Revision:
+    """What a commit says."""
+    log = repository.run("log", "-z", "--no-walk", _LOG_FORMAT, commit)
+    return _Records().feed(log)[0]
+
+
 async def stream_revisions(repository: Repository, commit: str, path: str) -> AsyncGenerator[Revision, None]:
     """All commits that touched ``path``, newest first, as git finds them."""
     records = _Records()
@@ -169,6 +188,37 @@ def deleted(repository: Repository, commit: str, path: str, *, since: int) -> Ma
         if header.startswith(":"):  # :<mode> <mode> <blob before> <blob after> D
             found.setdefault(name, header.split(" ")[2])
     return found
+
+
+class FileChange(msgspec.Struct, frozen=True):
+    """One file that a commit changed. ``after``: its blob, or "" when the commit deleted it."""
+
+    commit: str
+    author: str
+    is_merge: bool
+    path: str
+    after: str
+
+
+def changes_below(repository: Repository, commit: str, path: str, *, without: str) -> Iterator[FileChange]:
+    """What each commit changed below ``path``, newest first, in ``commit`` and its ancestors without those
+    of another. Of a merge: what differs from any of its parents."""
+    # Without history simplification: a merge that took one side's files hides what the other side did.
+    shown = ("-z", "--full-history", "--parents", "-m", "--no-renames", "--raw", "--no-abbrev")
+    form = "--format=tformat:%x01%H %P%x02%an"
+    log = repository.run("log", *shown, form, commit, f"^{without}", "--", path)
+    oid, author, is_merge = "", "", False
+    words = [word.lstrip("\n") for word in log.decode(errors="surrogateescape").split("\0")]
+    after = ""
+    for word in words:
+        if word.startswith("\x01"):
+            hashes, _, author = word[1:].partition("\x02")
+            oid, *parents = hashes.split(" ")
+            is_merge = len(parents) > 1
+        elif word.startswith(":"):  # :<mode> <mode> <blob before> <blob after> <status>
+            after = word.split(" ")[3]
+        elif word:
+            yield FileChange(oid, author, is_merge, word, "" if set(after) == {"0"} else after)
 
 
 def make_commit(

@@ -11,7 +11,7 @@ from reconciler.errors import FormatError
 from reconciler.model import App, AppKey, Cluster, Snapshot, snapshot_of
 from reconciler.state import git_layout as layout
 from reconciler.state import git_objects as objects
-from reconciler.state.documents import load_app, load_cluster
+from reconciler.state.documents import is_newer, load_app, load_cluster
 from reconciler.state.git_cache import WORTH, AppCache
 from reconciler.state.git_plumbing import GitError, Repository
 
@@ -94,6 +94,18 @@ class Snapshots:
     def check_format(self, tree: str) -> None:
         """FormatError when the tree is a newer program's, or has no ``cluster.yaml`` that can be read."""
         self._cluster(objects.entries_of(self._repository, tree))
+
+    def has_digest(self, tree: str, digest: str) -> bool:
+        """Whether it holds the snapshot of that digest; FormatError only when it is a newer program's."""
+        try:
+            return self.read(tree, digest).digest == digest
+        except FormatError:
+            entry = objects.entries_of(self._repository, tree).get(layout.CLUSTER_FILE)
+            if entry is not None and entry.kind == "blob":
+                data = objects.read_blobs(self._repository, [entry.oid])[entry.oid]
+                if is_newer(data, layout.CLUSTER_FILE):
+                    raise
+            return False
 
     def _known(self) -> dict[str, App]:
         """What the last read had, by blob; nothing if its tree went away with the cache that it was in."""

@@ -6,7 +6,7 @@ of ours, and only such a one makes an append lose its race. On top of all others
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -20,10 +20,14 @@ from reconciler.state import git_layout as layout
 from reconciler.state import git_objects as objects
 from reconciler.state.documents import dump_app, dump_cluster
 from reconciler.state.git_branches import Branches
+from reconciler.state.git_edits import SHORT, Edit, edits
 from reconciler.state.git_history import GitHistory, directory_at
+from reconciler.state.git_keeping import Keeping, is_open_ended
 from reconciler.state.git_plumbing import Repository
 from reconciler.state.git_retry import until_landed
+from reconciler.state.git_search import SNAPSHOT
 from reconciler.state.git_snapshots import Snapshots
+from reconciler.state.git_view import Looking, View
 from reconciler.state.signing import Signing
 from reconciler.state.store import Message, Recorded, Revision
 
@@ -39,17 +43,6 @@ class _Performer(Protocol):
     def stream(self, commit: str, path: str) -> AsyncGenerator[Revision, None]: ...
 
     def appended(self) -> bool: ...
-
-
-class _View(msgspec.Struct, frozen=True):
-    """What the branch was when it was last looked at: its tip, and our newest revision in it.
-
-    ``tree``: of our directory; the same tree is the same snapshot.
-    """
-
-    commit: str
-    tree: str
-    revision: Revision
 
 
 class GitTrack:
@@ -73,12 +66,21 @@ class GitTrack:
         self._cluster_uuid = cluster_uuid
         self._directory = layout.directory(cluster_uuid)
         self._ref = ref
+        self._name = ref.removeprefix("refs/heads/")
         self._author = author
         self._signing = signing
         self._subject_suffix = subject_suffix
-        self._view: _View | None = None
+        self._view: View | None = None
+        self._notices: tuple[str, ...] = ()
+        self._noted: str | None = None  # our newest commit, as the local repository knows it
+        self._handled: str | None = None  # the newest that the branch has lost
+        self._withdrawn = False
         self._snapshots = Snapshots(repository, cluster_uuid, ref)
         self._history = GitHistory(repository, branches, self._snapshots, cluster_uuid=cluster_uuid, ref=ref)
+        self._keeping = Keeping(repository, branches, cluster_uuid=cluster_uuid, ref=ref)
+        self._looking = Looking(
+            repository, branches, self._snapshots, self._keeping, cluster_uuid=cluster_uuid, ref=ref
+        )
 
     async def tip(self) -> Recorded | None:
         return await self._store.perform(self._tip)
@@ -95,57 +97,73 @@ class GitTrack:
     ) -> Recorded:
         """As the protocol says; ValueError for changes that do not lead from ``on`` to ``snapshot``."""
         tidied = layout.tidy(message, self._subject_suffix)
+        files: dict[str, bytes | None] = {}
         if self._signing is not None:
             await self._signing.prepare()
 
-        files: dict[str, bytes | None] = {}
+        def make(parent: str | None, restored: Mapping[str, bytes | None]) -> str:
+            return objects.make_commit(
+                self._repository,
+                parent=parent,
+                files={**restored, **files},
+                message=tidied,
+                author=self._author,
+                happened=happened,
+                recorded=recorded,
+                sign=None if self._signing is None else self._signing.sign,
+            )
 
-        def work() -> Recorded | None:
+        def attempt() -> Recorded | None:
             files.update(files or self._files(snapshot, changes, on))
-
-            def make(parent: str | None) -> str:
-                return objects.make_commit(
-                    self._repository,
-                    parent=parent,
-                    files=files,
-                    message=tidied,
-                    author=self._author,
-                    happened=happened,
-                    recorded=recorded,
-                    sign=None if self._signing is None else self._signing.sign,
-                )
-
-            appended = self._append(make, None if on is None else on.revision.id)
-            if appended is None:
+            made = self._attempt(make, on)
+            if made is None:
                 return None
-            commit, tree = appended
+            commit, tree = made
             revision = Revision(
                 id=commit,
                 message=layout.parse_message(tidied.render()),
                 happened=layout.moment(int(happened.timestamp())),
                 recorded=layout.moment(int(recorded.timestamp())),
             )
-            self._view = _View(commit, tree, revision)
+            self._view = View(commit, commit, tree, revision, tree, is_own=True)
             self._snapshots.remember(tree, snapshot, written=len(changes.apps))
             if self._store.appended():
-                self._fetch_again()
+                self._fetch_again(commit)
             return Recorded(revision, snapshot)
 
-        return await until_landed(lambda: self._store.perform(work), what=self._ref)
+        return await until_landed(lambda: self._store.perform(attempt), what=self._ref)
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return ()
+        return self._notices
+
+    async def rescue(self) -> None:
+        """As the protocol says: a commit of ours that the branch lost, a branch that was deleted."""
+        if self._view is None or self._is_amiss(self._view):
+            await self._store.perform(lambda: self._rescue(self._view or self._look()))
 
     async def protest(self, instance: str, against: str) -> None:
-        pass
+        def work() -> None:
+            view = self._look()
+            if view.revision is not None:
+                beside = self._keeping.protest(instance, view.revision.id, view.beside)
+                self._saw(msgspec.structs.replace(view, beside=beside))
+
+        await self._store.perform(work)
 
     async def withdraw(self) -> None:
-        pass
+        def work() -> None:
+            if self._keeping.has_protested():
+                view = self._look()
+                self._saw(msgspec.structs.replace(view, beside=self._keeping.withdraw(view.beside)))
+            self._withdrawn = True
+
+        if not self._withdrawn:
+            await self._store.perform(work)
 
     async def history(self, app: AppKey | None = None) -> AsyncGenerator[Revision, None]:
         path = self._directory if app is None else f"{self._directory}/{layout.app_file(app)}"
-        tip = await self._store.perform(lambda: self._branches.tip(self._ref))
+        tip = await self._store.perform(self._history.whole)
         if tip is None:
             return
         async with aclosing(self._store.stream(tip, path)) as found:
@@ -165,58 +183,104 @@ class GitTrack:
         """Before the end: write down what makes the next start a quick one. Blocks."""
         self._snapshots.keep(at_end=True)
 
-    def _look(self) -> tuple[str | None, _View | None]:
-        """The branch's newest commit, and what it is to us: None when our directory is not in it."""
-        view, self._view = self._view, None
-        tip = self._branches.tip(self._ref)
-        if tip is None:
-            return None, None
-        if view is None or view.commit != tip:
-            entry = self._entry(tip)
-            if entry is None:
-                return tip, None
-            # Of a long history only what is new is searched, as long as it has not been rewritten.
-            known = view if view and objects.is_ancestor(self._repository, view.commit, of=tip) else None
-            since = known.commit if known else ""
-            revision = objects.last_revision(self._repository, tip, self._directory, since=since)
-            if revision is None and known is not None:
-                revision = known.revision
-            if revision is None:
-                raise StoreError(f"no commit of {self._ref} says when {self._directory} was made")
-            view = _View(tip, entry.oid, revision)
-        self._view = view
-        return tip, view
+    def _look(self) -> View:
+        previous, self._view = self._view, None
+        if previous is None:  # or the repository was made again
+            self._noted = self._handled = None
+        view = self._looking.look(previous)
+        self._saw(view)
+        return view
 
-    def _entry(self, commit: str) -> objects.Entry | None:
-        return directory_at(self._repository, commit, self._directory, self._ref)
+    def _saw(self, view: View) -> None:
+        deleted: tuple[str, ...] = ()
+        if view.is_deleted and view.base is not None:
+            at = view.base[:SHORT]
+            deleted = (
+                f"the branch {self._name} was deleted; it is made again as it was last known, at {at}",
+            )
+        self._notices = (*deleted, *self._keeping.notices(view.beside))
+        self._view = view
 
     def _tip(self) -> Recorded | None:
-        _, view = self._look()
-        return None if view is None else self._recorded(view)
+        return self._recorded(self._look())
 
-    def _recorded(self, view: _View) -> Recorded:
-        digest = view.revision.message.trailer("Snapshot")
-        return Recorded(view.revision, self._snapshots.read(view.tree, digest, is_tip=True))
+    def _recorded(self, view: View) -> Recorded | None:
+        if view.revision is None or view.left is None:
+            return None
+        digest = view.revision.message.trailer(SNAPSHOT)
+        return Recorded(view.revision, self._snapshots.read(view.left, digest, is_tip=True), view.repairs)
 
-    def _fetch_again(self) -> None:
+    def _is_amiss(self, view: View) -> bool:
+        return view.is_deleted or view.vanished != self._handled or self._noted != _own_of(view)
+
+    def _rescue(self, view: View) -> View:
+        """Keep what would be lost, as far as the remote lets us; the view as it is then."""
+        if not self._is_amiss(view):
+            return view
+        if view.vanished is not None:
+            self._keeping.note_vanished(view.vanished)
+        own = _own_of(view)
+        if own is not None:
+            self._keeping.note_own(own)
+            self._noted = own
+        view = msgspec.structs.replace(view, beside=self._keeping.rescue(view.beside))
+        self._handled = view.vanished
+        self._saw(view)
+        return self._made_again(view) if view.is_deleted else view
+
+    def _made_again(self, view: View) -> View:
+        """The view of a branch that was deleted, and now is there again unless it cannot be."""
+        own, base, left = _own_of(view), view.base, view.left
+        assert own and base and left  # noqa: S101, PT018 - else it was never there
+        try:
+            self._keeping.create(self._ref, base)
+        except StoreError as error:
+            if is_open_ended(error):
+                # The older commits are nowhere any more, and nobody takes newer ones without them.
+                self._keeping.note_vanished(own)
+                anew = edits(self._repository, left, None)
+                view = msgspec.structs.replace(view, base=None, tree=None, edits=anew)
+            self._notices = (*self._notices, f"the branch {self._name} cannot be made again: {error}")
+            return view
+        self._view = msgspec.structs.replace(view, tip=base)
+        return self._view
+
+    def _attempt(
+        self, make: Callable[[str | None, Mapping[str, bytes | None]], str], on: Recorded | None
+    ) -> tuple[str, str] | None:
+        """The commit that was appended, and the tree of our directory in it; None when a race was lost."""
+        view = self._look()
+        if not _is_same(view, on):
+            if view.left is not None:
+                self._snapshots.check_format(view.left)  # a newer format says so
+            raise LostRaceError(f"{self._directory} in {self._ref} is not at the commit that was built on")
+        view = self._rescue(view)
+        restored = self._restored(view.edits)
+        commit = make(view.base, restored)
+        entry = directory_at(self._repository, commit, self._directory, self._ref)
+        if entry is None or (not restored and entry.oid == view.tree):
+            raise ValueError("the changes change nothing")
+        if not self._branches.advance(
+            self._ref, old=view.tip, new=commit, notes=self._keeping.as_own(commit)
+        ):
+            return None
+        self._noted = commit
+        return commit, entry.oid
+
+    def _fetch_again(self, own: str) -> None:
         """At once, so that what is known of the branch is not lost with the cache that was made again."""
         try:
             self._branches.tip(self._ref)
+            self._keeping.reload()
+            self._keeping.note_own(own)
         except StoreError as error:
             _logger.warning("the cache is empty until the next look: %s", error)
 
-    def _append(self, make: Callable[[str | None], str], expected: str | None) -> tuple[str, str] | None:
-        """The commit that was appended, and the tree of our directory in it; None when others came first."""
-        tip, view = self._look()
-        if (None if view is None else view.revision.id) != expected:
-            if view is not None:
-                self._snapshots.check_format(view.tree)  # a newer format says so
-            raise LostRaceError(f"{self._directory} in {self._ref} is not at the commit that was built on")
-        commit = make(tip)
-        entry = self._entry(commit)
-        if entry is None or (view is not None and entry.oid == view.tree):
-            raise ValueError("the changes change nothing")
-        return (commit, entry.oid) if self._branches.advance(self._ref, old=tip, new=commit) else None
+    def _restored(self, edited: Iterable[Edit]) -> dict[str, bytes | None]:
+        """Our files as we left them, by path in the repository."""
+        wanted = {f"{self._directory}/{edit.file}": edit.was for edit in edited}
+        contents = objects.read_blobs(self._repository, [was.oid for was in wanted.values() if was])
+        return {path: contents[was.oid] if was else None for path, was in wanted.items()}
 
     def _files(self, snapshot: Snapshot, changes: Changeset, on: Recorded | None) -> dict[str, bytes | None]:
         """What the changes write, and delete (None), by path in the repository."""
@@ -235,6 +299,17 @@ class GitTrack:
         # What the next tip would read must be what the caller is told that it recorded.
         if snapshot.cluster_uuid != self._cluster_uuid or apps != dict(snapshot.apps):
             raise ValueError("the changes do not lead from the snapshot that was built on to the new one")
-        if not files:
+        if not files and (on is None or not on.repairs):
             raise ValueError("the changes change nothing")
         return files
+
+
+def _own_of(view: View) -> str | None:
+    return view.revision.id if view.revision is not None and view.is_own else None
+
+
+def _is_same(view: View, on: Recorded | None) -> bool:
+    """Whether the track is as it was when ``on`` was read."""
+    if on is None or view.revision is None:
+        return on is None and view.revision is None
+    return view.revision.id == on.revision.id and view.repairs == on.repairs

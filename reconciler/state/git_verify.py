@@ -88,6 +88,7 @@ class _Verification:
         tip = self._branches.tip(ref)
         if tip is None:
             raise UsageError(f"{wanted.location} has no branch {ref.removeprefix('refs/heads/')}")
+        self._branches.deepen(ref, whole=True)
         file = self._memory_file()
         known = self._known(file, tip)
         self._judge_whole(tip)
@@ -206,9 +207,11 @@ class _Verification:
         wanted = self._wanted
         if not wanted.approved_branch:
             return ""
-        tip = self._branches.tip(layout.branch_ref(wanted.approved_branch, wanted.cluster_uuid))
+        ref = layout.branch_ref(wanted.approved_branch, wanted.cluster_uuid)
+        tip = self._branches.tip(ref)
         if tip is None or (known is not None and known.approved == tip):
             return tip or ""
+        self._branches.deepen(ref, whole=True)
         observed = chain.observed
         if known is not None:
             earlier = observed_files(self._repository, known.commit, self._directory)

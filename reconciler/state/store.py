@@ -112,6 +112,13 @@ class Track(Protocol):
         """What people should know of the track, as of the last look: sentences, until it is so no more."""
         ...
 
+    async def rescue(self) -> None:
+        """Make good what became of the track as a whole: what was taken out of it is kept beside it, and
+        when all of it was deleted it is made again. For who writes the track, after ``tip``. It adds no
+        revision, costs nothing when all is well, and what it cannot do it says in ``notices``. StoreError.
+        """
+        ...
+
     async def protest(self, instance: str, against: str) -> None:
         """Leave word in the store that ``instance``, which stopped, found the track written by ``against``.
 

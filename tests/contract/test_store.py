@@ -19,6 +19,7 @@ from tests.builders import (
 )
 from tests.contract.conftest import Opener
 from tests.contract.factories import StoreFactory
+from tests.git.actions import trailers_of
 
 START = datetime(2026, 11, 21, 9, 42, 49, tzinfo=UTC)
 KEYCLOAK = AppKey("default", "test")
@@ -36,7 +37,7 @@ async def append(
     return await track.append(
         snapshot,
         changes_between(on.snapshot if on else None, snapshot),
-        Message(subject=subject, trailers=(("Cluster-UUID", snapshot.cluster_uuid),)),
+        Message(subject=subject, trailers=trailers_of(snapshot)),
         on=on,
         happened=START + timedelta(minutes=minutes),
         recorded=START + timedelta(minutes=minutes, seconds=5),

@@ -18,10 +18,19 @@ async def append(
     return await track.append(
         snapshot,
         changes_between(on.snapshot if on else None, snapshot),
-        message or Message(subject="Record", trailers=(("Cluster-UUID", snapshot.cluster_uuid),)),
+        message or Message(subject="Record", trailers=trailers_of(snapshot)),
         on=on,
         happened=HAPPENED,
         recorded=RECORDED,
+    )
+
+
+def trailers_of(snapshot: Snapshot, instance: str = "instance-1") -> tuple[tuple[str, str], ...]:
+    """What a commit of the reconciler's says of itself."""
+    return (
+        ("Cluster-UUID", snapshot.cluster_uuid),
+        ("Snapshot", snapshot.digest),
+        ("Instance", instance),
     )
 
 

@@ -36,6 +36,11 @@ def refs(repository: Path) -> Mapping[str, str]:
     return dict(line.split(" ") for line in lines)
 
 
+def branches(repository: Path) -> Mapping[str, str]:
+    """What people get who clone it."""
+    return {ref: commit for ref, commit in refs(repository).items() if ref.startswith("refs/heads/")}
+
+
 def files(repository: Path, commit: str = BRANCH) -> Mapping[str, str]:
     """The blobs of a commit by path."""
     entries = git(repository, "ls-tree", "-r", commit).splitlines()
@@ -84,7 +89,8 @@ class GitFactory:
         text = git(self.repository, "show", f"{BRANCH}:{path}")
         newer = text.replace(f"format: {FORMAT}\n", f"format: {FORMAT + 1}\n")
         assert newer != text
-        commit_as_a_person(self.repository, {path: newer + "more: true\n"})
+        text = f"Migrate\n\nCluster-UUID: {cluster_uuid}\nInstance: newer\nSnapshot: by other rules\n"
+        commit_as_a_person(self.repository, {path: newer + "more: true\n"}, message=text)
 
 
 class GitRemoteFactory(GitFactory):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import FormatError, LostRaceError, StoreError, UsageError
-from reconciler.model import AppKey, Snapshot
+from reconciler.errors import FormatError, StoreError, UsageError
+from reconciler.model import Snapshot
 from reconciler.state.git import open_git_store
 from reconciler.state.git_objects import make_commit
 from reconciler.state.git_plumbing import Repository
@@ -31,7 +31,7 @@ from tests.git.actions import (
     remove_document,
     spoil_objects,
 )
-from tests.git.factory import BRANCH, GitFactory, commit_as_a_person, files, git, refs
+from tests.git.factory import BRANCH, GitFactory, branches, commit_as_a_person, files, git, refs
 
 OURS = f"clusters/{CLUSTER_UUID}"
 
@@ -86,7 +86,7 @@ class TestLayout:
         for uuid in (OTHER_CLUSTER_UUID, CLUSTER_UUID):
             app = make_app(cluster_uuid=uuid)
             await append(store.track(uuid), make_snapshot(app, cluster_uuid=uuid), None)
-        assert set(refs(local.repository)) == {
+        assert set(branches(local.repository)) == {
             f"refs/heads/state/{CLUSTER_UUID}/x",
             f"refs/heads/state/{OTHER_CLUSTER_UUID}/x",
         }
@@ -108,10 +108,14 @@ class TestLayout:
         assert await track.tip()
         assert is_clean(local.repository)
 
-    async def test_no_ref_but_the_branch_is_made(self, local: GitFactory) -> None:
+    async def test_nothing_that_people_clone_is_made_but_the_branch(self, local: GitFactory) -> None:
         track = (await local.open()).track(CLUSTER_UUID)
-        await append(track, make_snapshot(make_app()), None)
-        assert list(refs(local.repository)) == [f"refs/heads/{BRANCH}"]
+        recorded = await append(track, make_snapshot(make_app()), None)
+        own = f"refs/hossted/own/{CLUSTER_UUID}/{BRANCH}"
+        assert refs(local.repository) == {
+            f"refs/heads/{BRANCH}": recorded.revision.id,
+            own: recorded.revision.id,
+        }
 
 
 class TestMessages:
@@ -183,32 +187,6 @@ class TestOtherPeople:
         assert await (await local.open()).track(CLUSTER_UUID).tip() == second
         assert [revision.id for revision in await history(local)] == [second.revision.id, first.revision.id]
 
-    async def test_a_persons_edit_of_our_files_is_a_revision_of_ours_and_costs_the_race(
-        self, local: GitFactory
-    ) -> None:
-        track = (await local.open()).track(CLUSTER_UUID)
-        first = await append(track, make_snapshot(make_app(), make_app("b", "two")), None)
-        edited = commit_as_a_person(local.repository, {f"{OURS}/b/two.yaml": None}, message="Away with two")
-        with pytest.raises(LostRaceError):
-            await append(track, make_snapshot(make_app(revision=2), make_app("b", "two")), first)
-        tip = await track.tip()
-        assert tip is not None
-        assert tip.revision.id == edited
-        assert tip.revision.message == Message(subject="Away with two")
-        assert list(tip.snapshot.apps) == [AppKey("default", "test")]
-        assert tip.snapshot.apps[AppKey("default", "test")] is first.snapshot.apps[AppKey("default", "test")]
-
-    async def test_an_edit_that_is_taken_back_still_costs_the_race(self, local: GitFactory) -> None:
-        track = (await local.open()).track(CLUSTER_UUID)
-        first = await append(track, make_snapshot(make_app()), None)
-        commit_as_a_person(local.repository, {f"{OURS}/default/extra.txt": "x"})
-        undone = commit_as_a_person(local.repository, {f"{OURS}/default/extra.txt": None})
-        with pytest.raises(LostRaceError):
-            await append(track, make_snapshot(make_app(revision=2)), first)
-        tip = await track.tip()
-        assert tip is not None
-        assert (tip.revision.id, tip.snapshot) == (undone, first.snapshot)
-
     async def test_a_person_who_pulls_and_pushes_hides_none_of_our_revisions(
         self, local: GitFactory, tmp_path: Path
     ) -> None:
@@ -229,51 +207,6 @@ class TestOtherPeople:
         ids = [revision.id for revision in await history(local)]
         assert ids == [third.revision.id, second.revision.id, first.revision.id]
 
-    async def test_a_removed_directory_is_an_empty_track_that_can_be_begun_again(
-        self, local: GitFactory
-    ) -> None:
-        track = (await local.open()).track(CLUSTER_UUID)
-        first = await append(track, make_snapshot(make_app()), None)
-        removed = commit_as_a_person(local.repository, {"README.md": "hello", OURS: None})
-        assert await track.tip() is None
-        with pytest.raises(LostRaceError):
-            await append(track, make_snapshot(make_app(revision=2)), first)
-        again = await append(track, make_snapshot(make_app(revision=2)), None)
-        assert await track.tip() == again
-        assert await track.before(again.revision.id) is None
-        assert await track.before(removed) == first
-        with pytest.raises(UsageError, match="removed the state"):
-            await track.at(removed)
-        assert "README.md" in files(local.repository)
-
-    async def test_a_rewritten_branch_is_followed(self, local: GitFactory) -> None:
-        track = (await local.open()).track(CLUSTER_UUID)
-        first = await append(track, make_snapshot(make_app()), None)
-        second = await append(track, make_snapshot(make_app(revision=2)), first)
-        git(local.repository, "update-ref", f"refs/heads/{BRANCH}", first.revision.id)
-        assert await track.tip() == first
-        with pytest.raises(LostRaceError):
-            await append(track, make_snapshot(make_app(revision=3)), second)
-        assert await append(track, make_snapshot(make_app(revision=3)), first)
-
-    @pytest.mark.parametrize(
-        ("path", "text", "says"),
-        [
-            ("default/test.yaml", "app_info: [", "default/test.yaml is not YAML"),
-            ("default/test.yaml", "a: 1", "default/test.yaml is not a stored app"),
-            ("cluster.yaml", "format: 1\nsurprise: 2", "cluster.yaml is not a stored cluster"),
-            ("cluster.yaml", None, "cluster.yaml is missing"),
-        ],
-    )
-    async def test_a_document_that_was_spoilt_is_named(
-        self, local: GitFactory, path: str, text: str | None, says: str
-    ) -> None:
-        track = (await local.open()).track(CLUSTER_UUID)
-        await append(track, make_snapshot(make_app()), None)
-        commit_as_a_person(local.repository, {f"{OURS}/{path}": text})
-        with pytest.raises(FormatError, match=says):
-            await track.tip()
-
     async def test_a_file_in_the_place_of_our_directory_is_named(self, local: GitFactory) -> None:
         track = (await local.open()).track(CLUSTER_UUID)
         assert await track.tip() is None
@@ -290,14 +223,6 @@ class TestOtherPeople:
         assert await store.track(CLUSTER_UUID).tip() is None
         recorded = await append(store.track(CLUSTER_UUID), make_snapshot(make_app()), None)
         assert "README.md" in files(local.repository, recorded.revision.id)
-
-    async def test_a_document_at_another_apps_place_is_named(self, local: GitFactory) -> None:
-        track = (await local.open()).track(CLUSTER_UUID)
-        await append(track, make_snapshot(make_app()), None)
-        text = git(local.repository, "show", f"{BRANCH}:{OURS}/default/test.yaml")
-        commit_as_a_person(local.repository, {f"{OURS}/default/copy.yaml": text})
-        with pytest.raises(FormatError, match=r"default/copy.yaml holds the app default/test"):
-            await track.tip()
 
     async def test_a_cluster_whose_cluster_yaml_cannot_be_read_is_left_out_of_the_list(
         self, local: GitFactory, caplog: pytest.LogCaptureFixture

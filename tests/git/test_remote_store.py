@@ -18,7 +18,15 @@ from reconciler.state.git_plumbing import GitError, Repository
 from reconciler.state.git_remote import Remote
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
-from tests.git.actions import HAPPENED, RECORDED, append, is_clean, remove_document, spoil_objects
+from tests.git.actions import (
+    HAPPENED,
+    RECORDED,
+    append,
+    is_clean,
+    remove_document,
+    spoil_objects,
+    trailers_of,
+)
 from tests.git.factory import BRANCH, GitRemoteFactory, commit_as_a_person, files, git, refs
 
 OURS = f"clusters/{CLUSTER_UUID}"
@@ -41,7 +49,7 @@ def make_child(cache: Path, parent: str) -> str:
         Repository(cache),
         parent=parent,
         files={f"{OURS}/default/test.yaml": None},
-        message=Message(subject="Uninstall default/test"),
+        message=Message(subject="Uninstall default/test", trailers=trailers_of(make_snapshot())),
         author="A <a@b>",
         happened=HAPPENED,
         recorded=RECORDED,
@@ -183,28 +191,6 @@ class TestSharing:
         commit_as_a_person(remote.repository, {"README.md": "hello"})
         await append(track, make_snapshot(), first)
         assert set(files(remote.repository)) == {"README.md", f"{OURS}/cluster.yaml"}
-
-    async def test_people_who_rewrite_the_branch_are_followed(self, remote: GitRemoteFactory) -> None:
-        track = (await remote.open()).track(CLUSTER_UUID)
-        first = await append(track, make_snapshot(make_app()), None)
-        second = await append(track, make_snapshot(make_app(revision=2)), first)
-        git(remote.repository, "update-ref", REF, first.revision.id)
-        with pytest.raises(LostRaceError):
-            await append(track, make_snapshot(make_app(revision=3)), second)
-        assert await track.tip() == first
-
-    async def test_a_branch_that_is_gone_is_an_empty_track_that_can_be_begun_again(
-        self, remote: GitRemoteFactory
-    ) -> None:
-        track = (await remote.open()).track(CLUSTER_UUID)
-        first = await append(track, make_snapshot(make_app()), None)
-        git(remote.repository, "update-ref", "-d", REF)
-        assert await track.tip() is None
-        with pytest.raises(LostRaceError):
-            await append(track, make_snapshot(make_app(revision=2)), first)
-        again = await append(track, make_snapshot(make_app(revision=2)), None)
-        assert refs(remote.repository) == {REF: again.revision.id}
-        assert [revision async for revision in track.history()] == [again.revision]
 
     async def test_each_cluster_can_have_a_branch_of_its_own(
         self, remote: GitRemoteFactory, tmp_path: Path
