@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from reconciler.errors import StoreError
-from reconciler.state import git_objects as objects
 from reconciler.state.git_cache import FOLDER as _APPS
 from reconciler.state.git_plumbing import GitError, Repository
 
@@ -113,7 +112,7 @@ class Housekeeping:
         if not due:
             return False
         try:
-            objects.maintain(self._repository)
+            self._pack()
             if self._is_too_large():
                 _logger.info("the cache %s has grown too large and is made again", self._repository.path)
                 self._discard()
@@ -125,8 +124,15 @@ class Housekeeping:
             self._clear()
         return False
 
+    def _pack(self) -> None:
+        """Pack what has piled up, if enough has: about a thousand loose objects, or fifty packs."""
+        # What nothing points at is left by lost races. In a cache nobody wants it back; the hour is for
+        # another process that is about to point at it.
+        options = () if self._cache_of is None else ("--prune=1.hour.ago",)
+        self._repository.run("gc", "--auto", "--quiet", *options)
+
     def _is_too_large(self) -> bool:
-        if self._cache_of is None or _size(self._repository.path / "objects") <= self._largest:
+        if self._cache_of is None or disk_usage(self._repository.path / "objects") <= self._largest:
             return False
         return int(self._repository.text("rev-list", "--count", f"--max-count={_SHORT}", "--all")) >= _SHORT
 
@@ -256,7 +262,7 @@ def _remove_old(path: Path) -> bool:
     return False
 
 
-def _size(folder: Path) -> int:
+def disk_usage(folder: Path) -> int:
     """What the files below a folder take on the disk, in bytes."""
     return sum(
         (Path(above) / name).lstat().st_blocks * 512 for above, _, names in os.walk(folder) for name in names

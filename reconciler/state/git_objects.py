@@ -271,8 +271,3 @@ def _signed(repository: Repository, commit: str, sign: Callable[[bytes], str]) -
 
 def _hash_length(repository: Repository) -> int:
     return 64 if repository.text("rev-parse", "--show-object-format") == "sha256" else 40
-
-
-def maintain(repository: Repository) -> None:
-    """Pack what has piled up, if enough has: about a thousand loose objects, or fifty packs."""
-    repository.run("gc", "--auto", "--quiet")

@@ -1,0 +1,66 @@
+"""What the parts about the git store have in common: snapshots, changes, and a store to put them in."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reconciler.changes.diff import diff
+from reconciler.model import App, Snapshot
+from reconciler.state.git import GitStore
+from reconciler.state.git_plumbing import Repository
+from reconciler.state.store import Message, Recorded
+from tests.builders import CLUSTER_UUID, make_app, make_snapshot
+from tests.git.factory import git
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+BRANCH = "main"
+
+
+def app(number: int, revision: int = 1) -> App:
+    """An app of five pods, 2.3 kB as YAML."""
+    return make_app(
+        f"team-{number % 50}",
+        f"app-{number}",
+        revision,
+        pods=5,
+        hosts=["a.example"],
+        volumes=[1 << 30],
+    )
+
+
+def snapshot(apps: int) -> Snapshot:
+    return make_snapshot(*(app(number) for number in range(apps)))
+
+
+def upgrades(before: Snapshot, count: int) -> Iterator[Snapshot]:
+    """Snapshots, each with one more app upgraded, one app after the other and round again."""
+    for number in range(count):
+        revision, which = divmod(number, len(before.apps))
+        changed = app(which, revision + 2)
+        before = Snapshot(CLUSTER_UUID, before.cluster, {**before.apps, changed.key: changed})
+        yield before
+
+
+async def append(store: GitStore, after: Snapshot, on: Recorded | None) -> Recorded:
+    """What a reconcile does: compare, take the digest, record."""
+    changes = diff(None if on is None else on.snapshot, after)
+    message = Message(
+        "record",
+        trailers=(("Cluster-UUID", CLUSTER_UUID), ("Instance", "benchmark"), ("Snapshot", after.digest)),
+    )
+    track = store.track(CLUSTER_UUID)
+    return await track.append(after, changes, message, on=on, happened=NOW, recorded=NOW)
+
+
+def make_remote(folder: Path) -> str:
+    """An empty bare repository; its URL."""
+    git(folder, "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", "remote.git")
+    return f"file://{folder / 'remote.git'}"
+
+
+def like_a_cache(path: Path) -> GitStore:
+    """A store without a remote that, like a cache, does not wait for the disk.
+
+    A push adds nothing to a cache but costs three times as much as all else.
+    """
+    return GitStore(Repository(path, durable=False), remote=None, branch=BRANCH, author="Bench <bench@example.org>")
