@@ -134,6 +134,7 @@ def last_response(trace: str) -> tuple[int, Mapping[str, str]]:
 
 def _fill(sentence: str, answer: Answer, to: To, found: re.Match[str] | None = None, **more: str) -> str:
     given = found.groupdict("") if found is not None else {}
+    given = {name: _short(value) for name, value in given.items()}
     return sentence.format(
         **{
             **given,
@@ -174,5 +175,10 @@ def _words(said: str, found: re.Match[str] | None) -> str:
         line = said[start:].partition("\n")[0]
         # git's own line names the repository once more, before what is new.
         words = line.rpartition("': ")[2].removeprefix("fatal:").removeprefix("error:").strip(" .")
-    words = "".join(letter if letter.isprintable() else "\ufffd" for letter in words)
+    return _short(words)
+
+
+def _short(words: str) -> str:
+    """Somebody else's words, fit for a sentence of ours."""
+    words = "".join(letter if letter.isprintable() else "\ufffd" for letter in words.strip())
     return words if len(words) <= _LONGEST_WORDS else words[: _LONGEST_WORDS - 1] + "…"

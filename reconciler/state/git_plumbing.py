@@ -242,7 +242,8 @@ class Repository:
 
 
 def _words(stderr: bytes) -> str:
-    return redacted(stderr[-_SAID_SIZE:].decode(errors="replace"))
+    # Progress and ssh end lines with a carriage return.
+    return redacted(stderr[-_SAID_SIZE:].decode(errors="replace").replace("\r", "\n"))
 
 
 def _failed(arguments: tuple[str, ...], path: Path, said: str, status: int) -> GitError:

@@ -4,6 +4,7 @@ Nothing else in the store speaks over a network. What a remote or the way to it 
 a sentence that names the repository and what to do.
 """
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -62,7 +63,7 @@ class Remote:
             data = await source.read()
             if data != self._read:  # a passphrase is made slow to try
                 self._read, self._credentials = None, Credentials(where=source.where)
-                self._credentials = credentials_of(data, self._url, source.where)
+                self._credentials = await asyncio.to_thread(credentials_of, data, self._url, source.where)
                 self._read = data
         elif self._url.scheme == "ssh":
             raise CredentialsError(

@@ -54,8 +54,8 @@ HANGS: Final = (
     " way holds it back"
 )
 ENDED: Final = (
-    "{the} did not answer within {ended_after:g} seconds: see that it is up, and that nothing on the way holds"
-    " it back"
+    "{the} did not answer within {ended_after:g} seconds: see that it is up, and that nothing on the way"
+    " holds it back"
 )
 MOVED: Final = (
     "{the} is elsewhere, and credentials follow no redirect: set spec.state.git.url to where it is{there}"
@@ -90,8 +90,8 @@ _TOO_LARGE = "{the} does not take so much at once ({words}): raise the limit the
 TABLE: Final = (
     # Programs that are missing here.
     _row(
-        r"cannot run (?P<program>ssh)\b|'?(?P<helper>remote-https)'? is not a git command"
-        r"|unable to find remote helper for '(?P<scheme>https)'",
+        r"cannot run ssh\b|\bssh: (?:command )?not found|remote-https'? is not a git command"
+        r"|unable to find remote helper for 'https'",
         StoreError,
         "git cannot speak to {the}, because a program is missing here: install openssh-client for ssh://, and"
         " all of git for https://",
