@@ -91,7 +91,8 @@ class ConfigMapTrack:
             uid=view.at.uid if view.at else "",
         )
         waiting = await self._writer.sweep(head.garbage, recorded) if head else ()
-        unneeded = [*(head.names if head else ()), *view.strays]
+        swept = {item.name for item in (head.garbage if head else ())} - {item.name for item in waiting}
+        unneeded = {*(head.names if head else ()), *view.strays} - swept
         garbage = documents.discard(waiting, unneeded, wanted.names, recorded)
         wanted = msgspec.structs.replace(wanted, garbage=garbage)
         self._unfinished = True  # what it leaves if it ends here is found by the next look
