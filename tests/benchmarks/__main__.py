@@ -24,6 +24,7 @@ from reconciler.model import AppKey, Snapshot
 from reconciler.state.documents import dump_app
 from reconciler.state.git import open_git_store
 from reconciler.state.store import Message, Recorded
+from tests.benchmarks import races
 from tests.benchmarks.measure import Figure, compare
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 
@@ -143,14 +144,18 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "commit": bench_commit,
 }
 
+TABLES: dict[str, Callable[[], Table]] = {"races": races.table}
+"""What takes minutes, or has no plain way to compare with: only when it is asked for."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    known = f"of {', '.join(BENCHMARKS)} (default: all of these), and {', '.join(TABLES)}"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     names = parser.parse_args().names or list(BENCHMARKS)
     table = Table("what", "ms", "MB", "baseline", "ms", "MB", "times faster", "times less memory")
     console = Console(width=140)
-    for name in names:
+    for name in [name for name in names if name in BENCHMARKS]:
         with console.status(f"measuring {name}"):
             for one in BENCHMARKS[name]():
                 table.add_row(
@@ -163,7 +168,11 @@ def main() -> None:
                     f"{one.ratio:.1f}",
                     f"{one.memory_ratio:.1f}",
                 )
-    console.print(table)
+    if table.row_count:
+        console.print(table)
+    for name in [name for name in names if name in TABLES]:
+        with console.status(f"measuring {name}"):
+            console.print(TABLES[name]())
 
 
 if __name__ == "__main__":

@@ -63,4 +63,6 @@ def like_a_cache(path: Path) -> GitStore:
 
     A push adds nothing to a cache but costs three times as much as all else.
     """
-    return GitStore(Repository(path, durable=False), remote=None, branch=BRANCH, author="Bench <bench@example.org>")
+    return GitStore(
+        Repository(path, durable=False), remote=None, branch=BRANCH, author="Bench <bench@example.org>"
+    )

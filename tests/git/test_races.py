@@ -140,6 +140,10 @@ class TestCost:
         finally:
             await store.close()
 
+    @pytest.fixture(autouse=True)
+    def short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(git_retry, "LONGEST", 0.01)
+
     async def test_a_lost_race_costs_the_same_with_one_app_and_with_a_thousand(
         self,
         tmp_path: Path,

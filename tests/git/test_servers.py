@@ -95,6 +95,7 @@ class TestBoth:
         person.work()
         person.push(hosted.url)
         (push,) = hosted.pushes
+        assert hosted.attempts == 1
         assert push.objects == 3  # a commit, a tree, a blob
         assert 150 < push.size < 1000
         assert push.status == (200 if hosted.url.startswith("https") else 0)

@@ -77,8 +77,8 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass
 class Request:
-    """One request, as it came. ``headers``: lower-case names. ``size``: bytes of the body, as sent;
-    ``objects``: in the pack of a push. ``status``: 0 until it was answered.
+    """One request, as it came. ``headers``: lower-case names. ``query``: of the URL. ``size``: bytes of the
+    body, as sent; ``objects``: in the pack of a push. ``status``: 0 until it was answered.
 
     Over SSH ``method`` is empty, ``path`` is the command, and ``headers`` its environment.
     """
@@ -86,6 +86,7 @@ class Request:
     method: str
     path: str
     headers: Mapping[str, str]
+    query: str = ""
     size: int = 0
     objects: int = 0
     status: int = 0
@@ -121,7 +122,16 @@ class Hosted:
         self.released.wait()
 
     @property
+    def attempts(self) -> int:
+        """How many pushes were begun; one that learns at once that it is too late brings no pack."""
+        return sum(
+            request.query == "service=git-receive-pack" or (not request.method and request.is_push)
+            for request in self.requests
+        )
+
+    @property
     def pushes(self) -> list[Request]:
+        """Those that brought a pack."""
         return [request for request in self.requests if request.is_push]
 
     def close(self) -> None:

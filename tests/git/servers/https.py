@@ -105,7 +105,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         path, _, query = self.path.partition("?")
-        request = Request(self.command, path, {name.lower(): value for name, value in self.headers.items()})
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.command, path, headers, query)
         found = self.server.owner.hosting.find(unquote(path))
         if found is None:
             self.server.owner.strays.append(request)
