@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from reconciler.errors import StoreError
 from reconciler.state.git_cache import FOLDER as _APPS
 from reconciler.state.git_plumbing import GitError, Repository
@@ -40,6 +42,9 @@ _AGE = 60.0  # seconds; git holds the lock of a ref for milliseconds, and writes
 _SHARED_AGE = 360.0  # seconds; likewise, and no machine's clock is that wrong
 
 _APPENDS_BETWEEN = 100  # about 600 objects
+_LOOSE = 1_000  # objects
+_PACKS = 20  # fetches bring them
+_BLOCK = 512  # bytes: the unit of a file's blocks, whatever the disk's is
 
 _SHORT = 1_000  # commits: with fewer, it is not its history that makes a cache large
 
@@ -58,22 +63,16 @@ class Housekeeping:
     """Looks after the folder of one repository. Blocks; one call at a time."""
 
     def __init__(
-        self,
-        repository: Repository,
-        *,
-        cache_of: str | None,
-        branch: str,
-        remote: Path | None = None,
-        largest: int = LARGEST,
+        self, repository: Repository, *, cache_of: str | None, branch: str, remote: Path | None = None
     ) -> None:
         """``cache_of``: the remote's location, None for a store itself; ``remote``: its folder, if it is on
-        this machine. ``branch``: which one people get who clone it. ``largest``: bytes of objects in a cache.
+        this machine. ``branch``: which one people get who clone it.
         """
         self._repository = repository
+        self._objects = repository.path / "objects"
         self._remote = remote
         self._cache_of = cache_of
         self._branch = branch
-        self._largest = largest
         self._prepared = False
         self._appends = 0
 
@@ -112,7 +111,7 @@ class Housekeeping:
         if not due:
             return False
         try:
-            self._pack()
+            self._pack(usage_of(self._objects))
             if self._is_too_large():
                 _logger.info("the cache %s has grown too large and is made again", self._repository.path)
                 self._discard()
@@ -124,15 +123,15 @@ class Housekeeping:
             self._clear()
         return False
 
-    def _pack(self) -> None:
-        """Pack what has piled up, if enough has: about a thousand loose objects, or fifty packs."""
-        # What nothing points at is left by lost races. In a cache nobody wants it back; the hour is for
-        # another process that is about to point at it.
-        options = () if self._cache_of is None else ("--prune=1.hour.ago",)
-        self._repository.run("gc", "--auto", "--quiet", *options)
+    def _pack(self, usage: "Usage") -> None:
+        """Pack what has piled up, if enough has."""
+        if usage.loose > _LOOSE or usage.packs > _PACKS:
+            # Joins only packs of about the same size, so an object is packed anew a few times in its life.
+            # What nothing points at (lost races leave some) goes in as well, without a search for it.
+            self._repository.run("repack", "-d", "-n", "-q", "--geometric=2")
 
     def _is_too_large(self) -> bool:
-        if self._cache_of is None or disk_usage(self._repository.path / "objects") <= self._largest:
+        if self._cache_of is None or usage_of(self._objects).bytes <= LARGEST:
             return False
         return int(self._repository.text("rev-list", "--count", f"--max-count={_SHORT}", "--all")) >= _SHORT
 
@@ -262,8 +261,19 @@ def _remove_old(path: Path) -> bool:
     return False
 
 
-def disk_usage(folder: Path) -> int:
-    """What the files below a folder take on the disk, in bytes."""
-    return sum(
-        (Path(above) / name).lstat().st_blocks * 512 for above, _, names in os.walk(folder) for name in names
+class Usage(msgspec.Struct, frozen=True):
+    """What objects take on the disk: ``loose``: those in files of their own; ``packs``: how many."""
+
+    bytes: int
+    loose: int
+    packs: int
+
+
+def usage_of(objects: Path) -> Usage:
+    """Of a repository's folder ``objects``."""
+    files = [Path(above) / name for above, _, names in os.walk(objects) for name in names]
+    return Usage(
+        bytes=sum(file.lstat().st_blocks * _BLOCK for file in files),
+        loose=sum(len(file.parent.name) == 2 for file in files),
+        packs=sum(file.suffix == ".pack" for file in files),
     )

@@ -176,12 +176,18 @@ def first_added(repository: Repository, commit: str, pattern: str) -> Mapping[st
 
 
 def deleted(repository: Repository, commit: str, path: str, *, since: int) -> Mapping[str, str]:
-    """The blob of each file below ``path`` that a commit made after ``since`` (seconds, UTC) deleted.
+    """The blob of each file below ``path`` that commits deleted since ``since`` (seconds, UTC).
 
-    Of a file that was deleted more than once, the blob that was deleted last.
+    Of a file that was deleted more than once, the blob that was deleted last. By the order of the commits:
+    what comes after one of that time is newer, even if a clock was set back and it says otherwise.
     """
-    shown = ("-z", "--diff-filter=D", "--no-renames", "--raw", "--no-abbrev", "--format=tformat:")
-    log = repository.run("log", *shown, f"--since={since}", commit, "--", path)
+    # git's own --since stops at the first commit that says that it is older.
+    listed = repository.text("rev-list", "--timestamp", "--topo-order", commit).splitlines()
+    commits = [(int(seconds), oid) for seconds, _, oid in (line.partition(" ") for line in listed)]
+    newer = max((place for place, (seconds, _) in enumerate(commits, 1) if seconds >= since), default=0)
+    shown = ("-z", "-r", "--diff-filter=D", "--no-renames", "--raw", "--no-abbrev", "--no-commit-id")
+    oids = "".join(f"{oid}\n" for _, oid in commits[:newer])
+    log = repository.run("diff-tree", "--stdin", *shown, "--", path, stdin=oids.encode())
     found: dict[str, str] = {}
     words = [word.strip("\n") for word in log.decode(errors="surrogateescape").split("\0")]
     for header, name in pairwise(words):
@@ -235,7 +241,7 @@ def make_commit(
     """Make a commit that differs from its parent in these files (None: deleted) alone, and tell its hash.
 
     ``author`` is ``Name <email>``. ``sign``: from a commit's bytes to an armored signature. Small imports
-    stay loose objects (git's ``fastimport.unpackLimit``, 100), which ``maintain`` packs.
+    stay loose objects (git's ``fastimport.unpackLimit``, 100), which housekeeping packs.
     """
     text = message.render().encode(errors="replace")
     lines = [

@@ -4,6 +4,7 @@ import asyncio
 import resource
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.table import Table
 
 from reconciler.state.git import GitStore
 from reconciler.state.git_cache import FOLDER
-from reconciler.state.git_maintenance import disk_usage
+from reconciler.state.git_maintenance import usage_of
 from tests.benchmarks.state import append, like_a_cache, snapshot, upgrades
 from tests.git.factory import git
 
@@ -27,15 +28,14 @@ class _LeftAlone(GitStore):
 
 def bench_growth(console: Console) -> None:
     """The store's own appends, without a remote."""
-    table = Table("clone", "commits", "objects, MB", "files", "apps kept, MB", "CPU per commit, ms")
+    table = Table("clone", "commits", "objects, MB", "loose", "packs", "apps kept, MB", "CPU per commit, ms")
     with tempfile.TemporaryDirectory() as folder, Progress(console=console) as progress:
         for name, kind in (("looked after", GitStore), ("left alone", _LeftAlone)):
             path = Path(folder) / f"{name}.git"
             task = progress.add_task(f"{COMMITS} commits, {name}", total=COMMITS)
             before = _cpu()
-            store = like_a_cache(path)
-            store.__class__ = kind
-            asyncio.run(_grow(store, lambda task=task: progress.advance(task)))
+            store = like_a_cache(path, kind)
+            asyncio.run(_grow(store, partial(progress.advance, task)))
             spent = _cpu() - before
             table.add_row(*_row(name, path, spent))
             if kind is _LeftAlone:
@@ -55,13 +55,14 @@ async def _grow(store: GitStore, tick: Callable[[], object]) -> None:
 
 def _row(name: str, path: Path, spent: float) -> tuple[str, ...]:
     commits = int(git(path, "rev-list", "--count", "--all"))
-    files = sum(1 for each in (path / "objects").rglob("*") if each.is_file())
-    objects, apps = disk_usage(path / "objects"), disk_usage(path / FOLDER)
+    usage = usage_of(path / "objects")
+    apps = sum(each.stat().st_size for each in (path / FOLDER).iterdir())
     return (
         name,
         f"{commits:,}",
-        f"{objects / 1e6:.1f}",
-        f"{files:,}",
+        f"{usage.bytes / 1e6:.1f}",
+        f"{usage.loose:,}",
+        f"{usage.packs}",
         f"{apps / 1e6:.2f}",
         f"{spent / commits * 1e3:.1f}" if spent else "",
     )
