@@ -55,6 +55,7 @@ class Leadership:
         self._draw = draw
         self._prepared: tuple[object, ...] = ()
         self._protest: tuple[Track, str] | None = None
+        self._at_peace: Track | None = None
         self.entries_lock = asyncio.Lock()
         """Held by whoever writes the ledger's entries: delivery, or, now and then, ``prepare``."""
 
@@ -91,7 +92,7 @@ class Leadership:
         except SecondWriterError as error:
             await self._object(track, error.instance)
             raise
-        await self._give_in(track)
+        await self._at_peace_with(track)
         return view
 
     async def _object(self, track: Track, against: str) -> None:
@@ -103,18 +104,18 @@ class Leadership:
         except StoreError as error:
             _LOG.warning("the other reconciler (Instance %s) cannot be told of us yet: %s", against, error)
         else:
-            self._protest = (track, against)
+            self._protest, self._at_peace = (track, against), None
 
-    async def _give_in(self, track: Track) -> None:
-        """Take our protest back: a person has decided, or the record goes on by itself."""
-        if self._protest is None or self._protest[0] is not track:
+    async def _at_peace_with(self, track: Track) -> None:
+        """Take our protest back, be it an earlier process': a person has decided."""
+        if self._at_peace is track:
             return
         try:
             await track.withdraw()
         except StoreError as error:
             _LOG.warning("our word of another reconciler cannot be taken back yet: %s", error)
         else:
-            self._protest = None
+            self._protest, self._at_peace = None, track
 
     async def _prepare(
         self, project: Project, whose: Whose, store: Store, tip: Recorded | None

@@ -224,6 +224,8 @@ class Reconciler:
             tip = await this.track.tip()
             self._notices = this.track.notices
             view = await self._leadership.prepare(project, this.whose, store, tip, view)
+            if look is not None:
+                await this.track.rescue()
             on = await this.ground(tip, view)
             try:
                 if look is None:
@@ -260,7 +262,7 @@ class Reconciler:
                 tip = await self._leadership.commit(this.track, tip, step.decision, view, on.course)
             elif tip is not None:
                 view = await self._leadership.remember(tip, view, on.course)
-        self._tracked, self._tip = step.observation.tracked, tip
+        self._tracked, self._tip, self._notices = step.observation.tracked, tip, this.track.notices
         self._basis = None
         if not (step.is_premature and on.is_wanting):
             self._basis = Basis(tip.snapshot.apps if tip is not None else {}, step.inventory, this.policy)
@@ -285,7 +287,7 @@ class Reconciler:
             decision = stopping(this, tip, on)
             changes, wanting = decision.changes, False
             tip = await self._leadership.commit(this.track, tip, decision, on.view, on.course)
-        self._tracked, self._tip = {}, tip
+        self._tracked, self._tip, self._notices = {}, tip, this.track.notices
         self._basis = None
         if not wanting:
             self._basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)

@@ -143,6 +143,9 @@ class FaultyTrack:
     def notices(self) -> tuple[str, ...]:
         return self._inner.notices
 
+    async def rescue(self) -> None:
+        await self._faults.effect("rescue", self._inner.rescue)
+
     async def protest(self, instance: str, against: str) -> None:
         await self._faults.effect("protest", lambda: self._inner.protest(instance, against))
 
