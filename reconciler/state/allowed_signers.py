@@ -9,6 +9,7 @@ moment. Certificates are refused.
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -71,6 +72,7 @@ def signers_line(email: str, key: PublicKey) -> str:
     return f'{email} namespaces="{NAMESPACE}" {key.text}'
 
 
+@lru_cache(maxsize=256)
 def matches(patterns: str, text: str) -> bool:
     """Whether a list of patterns (``*``, ``?``, ``!`` to exclude; commas between) has the text."""
     found = False

@@ -26,6 +26,7 @@ from reconciler.state.git import open_git_store
 from reconciler.state.store import Message, Recorded
 from tests.benchmarks import races
 from tests.benchmarks.measure import Figure, compare
+from tests.benchmarks.verify import bench_verify
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 
 APPS = 1_000
@@ -142,6 +143,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "diff": bench_diff,
     "releases": bench_releases,
     "commit": bench_commit,
+    "verify": bench_verify,
 }
 
 TABLES: dict[str, Callable[[], Table]] = {"races": races.table}
