@@ -1,14 +1,18 @@
 """The ConfigMap store for the contract suite, on the real API server."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from reconciler.errors import KubernetesError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
 from reconciler.model import FORMAT
 from reconciler.state.configmap import ConfigMapStore
 from reconciler.state.configmap_access import unpack
 from reconciler.state.configmap_documents import head_name
+from tests.chain.faults import Faults, FaultyAccess, When
 from tests.controlplane.cluster import Cluster
 
 NAME = "hossted-state"
@@ -19,7 +23,8 @@ class ConfigMapFactory:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._access = ConfigMaps(Client.connect(kubeconfig=cluster.kubeconfig))
+        self._faults = Faults()
+        self._access = FaultyAccess(ConfigMaps(Client.connect(kubeconfig=cluster.kubeconfig)), self._faults)
 
     async def open(self) -> ConfigMapStore:
         return ConfigMapStore(self._access, self._cluster.namespace, NAME)
@@ -47,3 +52,19 @@ class ConfigMapFactory:
         item = self._cluster.get("configmap", head_name(NAME, cluster_uuid))
         head: dict[str, Any] = json.loads(item["data"]["head.json"])
         return head
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        error = KubernetesError("the Kubernetes API did not answer")
+        self._faults.errors = dict.fromkeys(
+            ("get", "list", "create", "replace", "delete"), (When.BEFORE, error)
+        )
+        yield
+        self._faults.errors = {}
+
+    @contextmanager
+    def unanswered(self) -> Iterator[None]:
+        error = KubernetesError("the Kubernetes API did not answer")
+        self._faults.errors = dict.fromkeys(("create", "replace"), (When.AFTER, error))
+        yield
+        self._faults.errors = {}

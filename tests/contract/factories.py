@@ -3,6 +3,7 @@
 To add one: write a class with these methods, and name it in ``conftest.py``'s FACTORIES.
 """
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from reconciler.state.store import Store
@@ -25,4 +26,12 @@ class StoreFactory(Protocol):
 
     async def make_newer(self, cluster_uuid: str) -> None:
         """Raise the ``format`` of what is stored of a cluster by one, as a newer program would."""
+        ...
+
+    def away(self) -> AbstractContextManager[None]:
+        """Within it nobody reaches the place; afterwards it is as it was."""
+        ...
+
+    def unanswered(self) -> AbstractContextManager[None]:
+        """Within it what is written is written, but whoever writes it is not told (where that can be)."""
         ...

@@ -1,11 +1,13 @@
 """What every state store promises, whatever it keeps its snapshots in."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reconciler.errors import FormatError, LostRaceError, UsageError
+from reconciler.changes.diff import diff
+from reconciler.errors import FormatError, LostRaceError, StoreError, UsageError
 from reconciler.model import AppKey, Cluster, PolicyInEffect, Snapshot
 from reconciler.state.store import Message, Recorded, Revision, Track
 from tests.builders import (
@@ -437,3 +439,98 @@ class TestDeparted:
 
     async def test_an_empty_track_has_lost_nothing(self, stores: Opener) -> None:
         assert await (await stores()).track(CLUSTER_UUID).departed(START) == ()
+
+
+class TestFaults:
+    async def test_a_place_that_cannot_be_reached_is_said_in_one_sentence_and_nothing_is_lost(
+        self, stores: Opener, store_factory: StoreFactory
+    ) -> None:
+        store = await stores()
+        track = store.track(CLUSTER_UUID)
+        first = await append(track, make_snapshot(make_app()), None)
+        second = make_snapshot(make_app(revision=2))
+        with store_factory.away():
+            for ask in (track.tip, store.clusters, lambda: append(track, second, first)):
+                with pytest.raises(StoreError) as error:
+                    await ask()
+                assert not isinstance(error.value, LostRaceError)
+                assert str(error.value).strip()
+                assert "\n" not in str(error.value)
+                assert "Traceback" not in str(error.value)
+        assert await track.tip() == first
+        assert (await append(track, second, first)).snapshot == second
+
+    async def test_a_place_that_cannot_be_reached_is_not_taken_for_an_empty_one(
+        self, stores: Opener, store_factory: StoreFactory
+    ) -> None:
+        first = await append((await stores()).track(CLUSTER_UUID), make_snapshot(make_app()), None)
+        fresh = await stores()
+        with store_factory.away():
+            with pytest.raises(StoreError):
+                await fresh.track(CLUSTER_UUID).tip()
+            with pytest.raises(StoreError):
+                await fresh.clusters()
+            with pytest.raises(StoreError):
+                await append(fresh.track(CLUSTER_UUID), make_snapshot(), None)
+        assert await fresh.track(CLUSTER_UUID).tip() == first
+        assert [each.cluster_uuid for each in await fresh.clusters()] == [CLUSTER_UUID]
+
+    async def test_what_was_written_without_an_answer_is_there_once(
+        self, stores: Opener, store_factory: StoreFactory
+    ) -> None:
+        track = (await stores()).track(CLUSTER_UUID)
+        first = await append(track, make_snapshot(make_app()), None)
+        wanted = make_snapshot(make_app(revision=2))
+        with store_factory.unanswered(), contextlib.suppress(StoreError):
+            await append(track, wanted, first)
+        tip = await track.tip()
+        assert tip is not None
+        if tip == first:
+            tip = await append(track, wanted, first)
+        assert tip.snapshot == wanted
+        assert await (await stores()).track(CLUSTER_UUID).tip() == tip
+        assert await history_of(track) == [tip.revision, first.revision]
+
+    async def test_an_append_that_is_cancelled_has_happened_as_a_whole_or_not_at_all(
+        self, stores: Opener
+    ) -> None:
+        track = (await stores()).track(CLUSTER_UUID)
+        tip = await append(track, make_snapshot(make_app()), None)
+        passes = 0  # of the loop, for one append
+        task = asyncio.create_task(append(track, make_snapshot(make_app(revision=2)), tip))
+        while not task.done():
+            passes += 1
+            await asyncio.sleep(0)
+        tip = task.result()
+        for revision, part in enumerate((0.1, 0.3, 0.5, 0.7, 0.9), 3):
+            wanted = make_snapshot(make_app(revision=revision), make_app(name="other", revision=revision))
+            task = asyncio.create_task(append(track, wanted, tip))
+            for _ in range(int(passes * part)):
+                await asyncio.sleep(0)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            found = await track.tip()
+            assert found is not None
+            assert found == tip or found.snapshot == wanted
+            assert await (await stores()).track(CLUSTER_UUID).tip() == found
+            tip = found
+        last = await append(track, make_snapshot(make_app(revision=100)), tip)
+        assert await track.tip() == last
+
+
+async def test_what_two_revisions_differ_in_is_what_was_recorded_between_them(stores: Opener) -> None:
+    track = (await stores()).track(CLUSTER_UUID)
+    before = make_snapshot(make_app(), make_app(name="gone"), make_app(name="same"))
+    after = make_snapshot(make_app(revision=2), make_app(name="new"), make_app(name="same"))
+    first = await append(track, before, None)
+    second = await append(track, after, first)
+    reader = (await stores()).track(CLUSTER_UUID)
+    old, new = await reader.before(second.revision.id), await reader.at(second.revision.id)
+    assert old is not None
+    assert diff(old.snapshot, new.snapshot) == diff(before, after)
+    assert [str(change.key) for change in diff(old.snapshot, new.snapshot).apps] == [
+        "default/gone",
+        "default/new",
+        "default/test",
+    ]

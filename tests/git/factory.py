@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from reconciler.model import FORMAT
@@ -92,6 +93,19 @@ class GitFactory:
         text = f"Migrate\n\nCluster-UUID: {cluster_uuid}\nInstance: newer\nSnapshot: by other rules\n"
         commit_as_a_person(self.repository, {path: newer + "more: true\n"}, message=text)
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Something else is in its place, as when a volume is not mounted as it should be."""
+        elsewhere = self.repository.with_suffix(".elsewhere")
+        self.repository.rename(elsewhere)
+        self.repository.touch()
+        yield
+        self.repository.unlink()
+        elsewhere.rename(self.repository)
+
+    def unanswered(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
 
 class GitRemoteFactory(GitFactory):
     """The remote is the store; each opening has a cache of its own."""
@@ -107,3 +121,13 @@ class GitRemoteFactory(GitFactory):
         return open_git_store(
             path=self._folder / f"cache-{self._opened}.git", url=f"file://{self.repository}", branch=BRANCH
         )
+
+    @contextmanager
+    def unanswered(self) -> Iterator[None]:
+        """The program that took the push dies before it says so."""
+        hook = self.repository / "hooks" / "post-receive"
+        hook.parent.mkdir(exist_ok=True)
+        hook.write_text("#!/bin/sh\nkill -KILL $PPID\n")
+        hook.chmod(0o755)
+        yield
+        hook.unlink()

@@ -1,12 +1,16 @@
 """Git stores on the servers, with what a Secret would hold of credentials."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from msgspec import structs
 
 from reconciler.state.git import GitStore, open_git_store
 from reconciler.state.git_access import Access, Given
 from tests.git.factory import BRANCH, GitFactory
 from tests.git.servers.certificates import Authority
-from tests.git.servers.hosting import Hosted, Login, Rules
+from tests.git.servers.hosting import Answer, Cut, Hosted, Login, Rules
 from tests.git.servers.ssh import SshServer
 
 LOGIN = Login("operator", "correct horse battery staple")
@@ -27,6 +31,22 @@ class GitNetworkFactory(GitFactory):
         self._opened += 1
         path = self._folder / f"{self.hosted.name}-cache-{self._opened}.git"
         return open_git_store(path=path, url=self.hosted.url, branch=self._branch, access=self._access)
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The forge is under maintenance (over ssh: it runs nothing)."""
+        rules, wrapper = self.hosted.rules, self.hosted.wrapper
+        self.hosted.rules = structs.replace(rules, answer=Answer(503, text="Back soon."))
+        self.hosted.wrapper = ("false",)
+        yield
+        self.hosted.rules, self.hosted.wrapper = rules, wrapper
+
+    @contextmanager
+    def unanswered(self) -> Iterator[None]:
+        rules = self.hosted.rules
+        self.hosted.rules = structs.replace(rules, cut=Cut.AFTER)
+        yield
+        self.hosted.rules = rules
 
 
 def https_factory(
