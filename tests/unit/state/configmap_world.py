@@ -95,4 +95,21 @@ def noisy(count: int, size: int = 600, revision: int = 1) -> list[App]:
     ]
 
 
+def realistic(count: int) -> list[App]:
+    """Apps of five pods each, whose names and digests pack as real ones do."""
+    dice = random.Random(count)
+    return [
+        make_app(
+            f"team-{n % 50}",
+            f"app-{n}-{dice.randbytes(3).hex()}",
+            image=f"registry.example/team-{n % 50}/app:{dice.randbytes(4).hex()}",
+            digest=f"sha256:{dice.randbytes(32).hex()}",
+            pods=5,
+            hosts=[f"app-{n}.example"],
+            volumes=[1 << 30],
+        )
+        for n in range(count)
+    ]
+
+
 ONE, TWO, THREE = revisions(3)

@@ -16,26 +16,9 @@ from reconciler.state.configmap_access import PACKED_LIMIT
 from reconciler.state.store import Recorded
 from tests.builders import changes_between, make_app, make_snapshot
 from tests.unit.state.configmap_standin import Faulty, StandIn
-from tests.unit.state.configmap_world import append, head_of, noisy, open_track
+from tests.unit.state.configmap_world import append, head_of, noisy, open_track, realistic
 
 LIMITS = {"SPLIT_AT": 3_000, "SPLIT_PLAIN_AT": 30_000, "JOIN_AT": 750}
-
-
-def realistic(count: int) -> list[App]:
-    """Apps of five pods each, whose names and digests pack as real ones do."""
-    dice = random.Random(count)
-    return [
-        make_app(
-            f"team-{n % 50}",
-            f"app-{n}-{dice.randbytes(3).hex()}",
-            image=f"registry.example/team-{n % 50}/app:{dice.randbytes(4).hex()}",
-            digest=f"sha256:{dice.randbytes(32).hex()}",
-            pods=5,
-            hosts=[f"app-{n}.example"],
-            volumes=[1 << 30],
-        )
-        for n in range(count)
-    ]
 
 
 @pytest.fixture(scope="module")
