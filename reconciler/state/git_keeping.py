@@ -144,6 +144,7 @@ class Keeping:
         return there
 
     def has_protested(self) -> bool:
+        """Whether a protest of ours, perhaps of before a restart, has not been taken back."""
         return bool(self._local("protest"))
 
     def notices(self, beside: Mapping[str, str]) -> tuple[str, ...]:
@@ -190,8 +191,10 @@ class Keeping:
 
     def _set(self, ref: str, commit: str) -> None:
         self._repository.run("update-ref", ref, commit)
-        self._notes = None
+        if self._notes is not None:
+            self._notes = {**self._notes, ref: commit}
 
     def _unset(self, ref: str) -> None:
         self._repository.run("update-ref", "-d", ref)
-        self._notes = None
+        if self._notes is not None:
+            self._notes = {name: commit for name, commit in self._notes.items() if name != ref}

@@ -74,7 +74,6 @@ class GitTrack:
         self._notices: tuple[str, ...] = ()
         self._noted: str | None = None  # our newest commit, as the local repository knows it
         self._handled: str | None = None  # the newest that the branch has lost
-        self._withdrawn = False
         self._snapshots = Snapshots(repository, cluster_uuid, ref)
         self._history = GitHistory(repository, branches, self._snapshots, cluster_uuid=cluster_uuid, ref=ref)
         self._keeping = Keeping(repository, branches, cluster_uuid=cluster_uuid, ref=ref)
@@ -156,10 +155,8 @@ class GitTrack:
             if self._keeping.has_protested():
                 view = self._look()
                 self._saw(msgspec.structs.replace(view, beside=self._keeping.withdraw(view.beside)))
-            self._withdrawn = True
 
-        if not self._withdrawn:
-            await self._store.perform(work)
+        await self._store.perform(work)
 
     async def history(self, app: AppKey | None = None) -> AsyncGenerator[Revision, None]:
         path = self._directory if app is None else f"{self._directory}/{layout.app_file(app)}"
@@ -211,7 +208,12 @@ class GitTrack:
         return Recorded(view.revision, self._snapshots.read(view.left, digest, is_tip=True), view.repairs)
 
     def _is_amiss(self, view: View) -> bool:
-        return view.is_deleted or view.vanished != self._handled or self._noted != _own_of(view)
+        return (
+            view.is_deleted
+            or view.vanished != self._handled
+            or self._noted != _own_of(view)
+            or self._keeping.has_protested()
+        )
 
     def _rescue(self, view: View) -> View:
         """Keep what would be lost, as far as the remote lets us; the view as it is then."""
@@ -223,7 +225,8 @@ class GitTrack:
         if own is not None:
             self._keeping.note_own(own)
             self._noted = own
-        view = msgspec.structs.replace(view, beside=self._keeping.rescue(view.beside))
+        beside = self._keeping.rescue(self._keeping.withdraw(view.beside))
+        view = msgspec.structs.replace(view, beside=beside)
         self._handled = view.vanished
         self._saw(view)
         return self._made_again(view) if view.is_deleted else view

@@ -114,8 +114,9 @@ class Track(Protocol):
 
     async def rescue(self) -> None:
         """Make good what became of the track as a whole: what was taken out of it is kept beside it, and
-        when all of it was deleted it is made again. For who writes the track, after ``tip``. It adds no
-        revision, costs nothing when all is well, and what it cannot do it says in ``notices``. StoreError.
+        when all of it was deleted it is made again; a protest of ours is taken back. For who goes on to
+        write the track, after ``tip``. It adds no revision, costs nothing when all is well, and what it
+        cannot do it says in ``notices``. StoreError.
         """
         ...
 
