@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from reconciler.changes.message import CommitText, message
-from reconciler.errors import FormatError, SecondWriterError, StoreError
+from reconciler.errors import FormatError, LedgerError, SecondWriterError, StoreError
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator import delivered, facts
 from reconciler.operator.clock import Clock
@@ -90,32 +90,38 @@ class Leadership:
         try:
             _check_writer(project, tip, view.facts)
         except SecondWriterError as error:
-            await self._object(track, error.instance)
+            await self._object(track, error.instance, view)
             raise
-        await self._at_peace_with(track)
-        return view
+        return await self._at_peace_with(track, view)
 
-    async def _object(self, track: Track, against: str) -> None:
-        """Protest, once against each; that it cannot be done is less than what it is about."""
+    async def _object(self, track: Track, against: str, view: LedgerView) -> None:
+        """Protest, once against each, and under one name however often we start; that it cannot be done is
+        less than what it is about."""
         if self._protest == (track, against):
             return
+        wanted = msgspec.structs.replace(view.facts, protest=view.facts.protest or self._instance)
         try:
-            await track.protest(self._instance, against)
-        except StoreError as error:
+            if wanted != view.facts:
+                await self.ledger.write({}, wanted)
+            await track.protest(wanted.protest, against)
+        except (StoreError, LedgerError) as error:
             _LOG.warning("the other reconciler (Instance %s) cannot be told of us yet: %s", against, error)
         else:
             self._protest, self._at_peace = (track, against), None
 
-    async def _at_peace_with(self, track: Track) -> None:
+    async def _at_peace_with(self, track: Track, view: LedgerView) -> LedgerView:
         """Take our protest back, be it an earlier process': a person has decided."""
         if self._at_peace is track:
-            return
+            return view
         try:
-            await track.withdraw()
+            await track.withdraw(view.facts.protest)
         except StoreError as error:
             _LOG.warning("our word of another reconciler cannot be taken back yet: %s", error)
-        else:
-            self._protest, self._at_peace = None, track
+            return view
+        self._protest, self._at_peace = None, track
+        if not view.facts.protest:
+            return view
+        return await self.ledger.write({}, msgspec.structs.replace(view.facts, protest=""))
 
     async def _prepare(
         self, project: Project, whose: Whose, store: Store, tip: Recorded | None

@@ -62,8 +62,8 @@ class LedgerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     ``namespace/name`` the digest of an app as it was recorded while not quiet in the wake of a Helm change
     (its first quiet state belongs to that change). ``gaps``: times without a look that no revision tells
     of yet, each as the text of a ``Gap`` trailer. ``location``, ``revision``: where the last revision was
-    recorded, for people and without credentials, and its id. The reconcile writes these, delivery the
-    entries.
+    recorded, for people and without credentials, and its id. ``protest``: the Instance under which word of
+    a second writer was left in the store, while it stands. The reconcile writes these, delivery the entries.
     """
 
     cluster_uuid: str = ""
@@ -75,6 +75,7 @@ class LedgerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     gaps: tuple[str, ...] = ()
     location: str = ""
     revision: str = ""
+    protest: str = ""
 
 
 class LedgerView(msgspec.Struct, frozen=True):

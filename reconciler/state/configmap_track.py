@@ -138,11 +138,10 @@ class ConfigMapTrack:
             )
         )
 
-    async def withdraw(self) -> None:
+    async def withdraw(self, instance: str = "") -> None:
         """As ``Track.withdraw``."""
-        if self._instance:
-            mine = self._instance
-            await self._swap(lambda there: tuple(one for one in there if one.instance != mine))
+        if mine := {self._instance, instance} - {""}:
+            await self._swap(lambda there: tuple(one for one in there if one.instance not in mine))
             self._instance = ""
 
     async def history(self, app: AppKey | None = None) -> AsyncIterator[Revision]:

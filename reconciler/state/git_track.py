@@ -150,7 +150,7 @@ class GitTrack:
 
         await self._store.perform(work)
 
-    async def withdraw(self) -> None:
+    async def withdraw(self, instance: str = "") -> None:
         def work() -> None:
             if self._keeping.has_protested():
                 view = self._look()

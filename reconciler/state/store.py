@@ -127,8 +127,8 @@ class Track(Protocol):
         """
         ...
 
-    async def withdraw(self) -> None:
-        """Take back what this process' ``protest`` left, if anything."""
+    async def withdraw(self, instance: str = "") -> None:
+        """Take back what this process' ``protest`` left, or an earlier one's as ``instance``, if anything."""
         ...
 
     def history(self, app: AppKey | None = None) -> AsyncIterator[Revision]:

@@ -149,8 +149,8 @@ class FaultyTrack:
     async def protest(self, instance: str, against: str) -> None:
         await self._faults.effect("protest", lambda: self._inner.protest(instance, against))
 
-    async def withdraw(self) -> None:
-        await self._faults.effect("withdraw", self._inner.withdraw)
+    async def withdraw(self, instance: str = "") -> None:
+        await self._faults.effect("withdraw", lambda: self._inner.withdraw(instance))
 
     def history(self, app: AppKey | None = None) -> AsyncIterator[Revision]:
         return self._inner.history(app)

@@ -199,6 +199,23 @@ async def test_after_a_take_over_the_other_one_stops_and_the_word_is_taken_back(
     check_clean(either)
 
 
+async def test_a_protest_is_taken_back_by_a_later_process_too(either: World, clone: Clone) -> None:
+    other = await clone()
+    either.cluster.upgrade("shop/web")
+    await either.converge()
+    other.cluster.upgrade("shop/web")
+    await other.step()
+    assert other.said("Recorded") == STALLED
+    await either.stop()
+    other.annotate(take_over=f"instance-{either.starts}")
+    await other.start()
+    other.cluster.releases = dict(either.cluster.releases)
+    await other.converge()
+    assert other.said("Recorded") == "True UpToDate"
+    assert (await other.disk.ledger().load()).facts.protest == ""
+    check_clean(either)
+
+
 async def test_the_one_that_goes_on_has_one_event_of_it(either: World, clone: Clone) -> None:
     other = await clone()
     either.cluster.upgrade("shop/web")
