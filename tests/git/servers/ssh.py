@@ -29,7 +29,7 @@ class KeyPair:
 
     def __init__(self, algorithm: str = "ssh-ed25519", passphrase: str | None = None) -> None:
         self.key = asyncssh.generate_private_key(algorithm)
-        self.private = self.key.export_private_key(passphrase=passphrase, rounds=1).decode()
+        self.private = self.key.export_private_key(passphrase=passphrase, rounds=50).decode()
         self.public = _public(self.key)
 
     def write(self, file: Path) -> Path:
