@@ -15,7 +15,7 @@ from reconciler.model import FORMAT
 from reconciler.state.documents import dump_app, dump_cluster
 from reconciler.state.git import open_git_store
 from reconciler.state.verify_report import Report
-from tests.builders import OTHER_CLUSTER_UUID, make_app, make_snapshot
+from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
 from tests.git.factory import BRANCH, commit_as_a_person, git
 from tests.git.history import (
     DIRECTORY,
@@ -706,8 +706,12 @@ async def test_an_approval_without_a_commit_of_its_own_is_by_nobody(signed: Hist
 
 
 async def test_the_remote_is_what_is_verified(signed: History, tmp_path: Path) -> None:
+    await signed.tell(STORY)
     store = open_git_store(path=tmp_path / "cache.git", url=f"file://{signed.path}", branch=BRANCH)
-    assert (await verify(store, SIGNED)).revisions == 6
+    assert await store.track(CLUSTER_UUID).tip() == signed.tip
+    report = await verify(store, SIGNED)
+    assert report.is_good
+    assert report.revisions == 12, "also what came before the newest commits, which are all that tip needs"
     made = remake(signed.path, signed.ids, {signed.ids[2]: unsigned})
     assert first_bad(await verify(store))[0] == made[2]
     await store.close()
