@@ -113,8 +113,7 @@ async def test_what_ends_a_stop_is_one_commit_that_says_how_long_it_was_and_catc
     await chain.settle()
     (commit,) = await chain.commits()
     assert commit.subject == (
-        "resume: the cluster is recorded and pushed again, "
-        "3 apps: 1 uninstalled, 1 upgraded, 1 installed meanwhile"
+        "resume: the cluster is recorded and pushed again; meanwhile 1 uninstalled, 1 upgraded, 1 installed"
     )
     (gap,) = [value for name, value in commit.trailers if name == "Gap"]
     assert gap.endswith(" stopped")

@@ -53,6 +53,8 @@ def make_result(
     delivery: Delivery | None = None,
     failure: Failure | None = None,
     changed: bool = False,
+    notices: tuple[str, ...] = (),
+    signing_key: str | None = None,
 ) -> Result:
     """A reconcile that went well and found nothing new, but for what is said."""
     recorded = recorded or make_recorded()
@@ -69,4 +71,6 @@ def make_result(
         waiting={KEY: "a pod is Pending"} if waiting else {},
         delivery=delivery or Delivery(),
         failure=failure,
+        notices=notices,
+        signing_key=signing_key,
     )

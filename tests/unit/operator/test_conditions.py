@@ -9,13 +9,19 @@ from reconciler.inventory.fold import Problem
 from reconciler.inventory.objects import Gap, Kind
 from reconciler.operator.conditions import conditions, describe_gap, sentence, stalled
 from reconciler.operator.result import Delivery, Failure, Result, Stage
-from tests.unit.operator.results import KEY, make_result
+from reconciler.state.store import Repair
+from tests.unit.operator.results import KEY, make_recorded, make_result
 
 BROKEN = Problem("Release default/broken", "is not gzip", KEY)
 AWAY = Failure(Stage.RECORD, "StoreUnavailable", "file:///srv/x.git cannot be reached", stalled=False)
 WRONG = Failure(Stage.COLLECT, "InvalidSpec", "spec.rules: not supported", stalled=True)
 UNUSABLE = Delivery(pending=2, trouble="https://api.example.com/: answered 401", stopped=True)
 PENDING = Delivery(pending=2, trouble="https://api.example.com/: answered 503")
+
+OTHER = "another reconciler (Instance i-2) records the same cluster"
+EDITED = msgspec.structs.replace(
+    make_recorded(), repairs=(Repair("default/test was edited by Jane Doe in 1a2b3c4d", KEY),)
+)
 
 TABLE = [
     pytest.param(make_result(), "Ready=UpToDate", "Delivered=UpToDate", id="all is well"),
@@ -47,6 +53,27 @@ TABLE = [
         "Delivered!Rejected",
         "Ready!Rejected",
         id="the API rejects one",
+    ),
+    pytest.param(
+        make_result(notices=(OTHER,)), "Recorded=Attention", "Ready=Attention", id="something to know"
+    ),
+    pytest.param(
+        make_result(notices=(OTHER,), waiting=True),
+        "Recorded=Attention",
+        "Reconciling=Settling",
+        id="something to know while an app settles",
+    ),
+    pytest.param(
+        make_result(notices=(OTHER,), failure=AWAY),
+        "Recorded!StoreUnavailable",
+        "Ready!StoreUnavailable",
+        id="what to know is less than what is wrong",
+    ),
+    pytest.param(
+        make_result(stopped=True, recorded=EDITED),
+        "Recorded=Attention",
+        "Ready=Stopped",
+        id="an edit that is not restored yet",
     ),
     pytest.param(
         make_result(delivery=Delivery(configured=False)),
@@ -115,3 +142,12 @@ def test_a_gap_is_told_with_its_namespace_and_why() -> None:
 def test_a_long_list_is_cut_with_a_count() -> None:
     assert sentence(str(n) for n in range(3)) == "0; 1; 2"
     assert sentence(str(n) for n in range(5)) == "0; 1; 2; and 2 more"
+
+
+def test_what_people_should_know_stands_first_and_with_the_revision() -> None:
+    found = {one.type: one.message for one in conditions(make_result(notices=(OTHER, "second")))}
+    assert found["Recorded"] == f"{OTHER}; second; revision 3218124868: upgrade default/test"
+    found = {one.type: one.message for one in conditions(make_result(stopped=True, recorded=EDITED))}
+    assert found["Recorded"].startswith(
+        "default/test was edited by Jane Doe in 1a2b3c4d: restored with the next commit; revision "
+    )

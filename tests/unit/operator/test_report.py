@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from reconciler.operator import report
-from reconciler.operator.result import Delivery, Failure, Stage
+from reconciler.operator.result import Delivery, Failure, Result, Stage
 from reconciler.project import REQUESTED_AT, Project, Spec, Status
 from tests.builders import make_app, make_snapshot
 from tests.unit.operator.results import NOW, make_recorded, make_result
@@ -129,3 +129,26 @@ def test_the_log_has_one_line_of_a_reconcile(result: object, line: str) -> None:
 
 def test_now_is_the_moment_of_the_result() -> None:
     assert written(PROJECT).last_reconcile == NOW
+
+
+def test_what_people_should_know_has_one_event_for_as_long_as_it_is_so() -> None:
+    quiet, first, both = make_result(), make_result(notices=("one",)), make_result(notices=("one", "two"))
+    away = make_result(failure=Failure(Stage.RECORD, "StoreUnavailable", "away", False), notices=("one",))
+
+    def told(*results: Result) -> list[list[str]]:
+        pairs = zip((None, *results), results, strict=False)
+        return [
+            [n.message for n in report.notices(was, now) if n.reason == "Attention" and n.warning]
+            for was, now in pairs
+        ]
+
+    assert told(quiet, first, first, both, quiet, first) == [[], ["one"], [], ["two"], [], ["one"]]
+    assert told(first, away, first) == [["one"], [], []]
+
+
+def test_the_status_has_the_key_that_commits_are_signed_with() -> None:
+    key = "ssh-ed25519 AAAA reconciler"
+    signed = msgspec.structs.replace(PROJECT, status=written(PROJECT, signing_key=key))
+    assert signed.status.signingKey == key
+    assert written(signed).signingKey == key, "a result that does not know leaves it"
+    assert written(signed, signing_key="").signingKey == "", "not signed any more"
