@@ -86,7 +86,7 @@ class Housekeeping:
             return work()
         except StoreError as error:
             unlocked = self._clear()
-            if not isinstance(error, GitError) or error.timed_out:
+            if not isinstance(error, GitError) or error.timed_out or error.disk:
                 raise
             if not unlocked:
                 if not self._is_damaged():

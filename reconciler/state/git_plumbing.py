@@ -33,8 +33,7 @@ _GRACE = 5.0  # seconds that git has to clean up when it is told to end
 
 _SETTINGS = {
     "core.hooksPath": "/dev/null",  # nobody's programs run here
-    "gc.auto": "1000",  # loose objects; only git_objects.maintain ever looks
-    "gc.autoDetach": "false",
+    "gc.auto": "0",  # git_maintenance packs
     "protocol.allow": "never",  # but for the one that a remote is spoken to in: see ``Around``
     "i18n.logOutputEncoding": "UTF-8",
     "log.showSignature": "false",

@@ -28,7 +28,7 @@ WRITING: Final = "writing"
 ANONYMOUS: Final = "anonymous"
 FILE: Final = "file"
 
-NO_ROOM: Final = re.compile(r"No space left on device|Disk quota exceeded|Out of diskspace")
+NO_ROOM: Final = re.compile(r"No space left on device|Disk quota exceeded|Out of diskspace|File too large")
 READ_ONLY: Final = re.compile(r"Read-only file system")
 
 

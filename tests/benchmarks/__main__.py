@@ -1,17 +1,11 @@
 """``make bench``: each figure as a ratio to the plain way of doing the same, measured in the same run."""
 
 import argparse
-import asyncio
 import base64
 import gzip
 import json
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
 
-import git
 import msgspec
 from deepdiff import DeepDiff
 from rich.console import Console
@@ -20,17 +14,13 @@ from rich.table import Table
 from reconciler.changes.diff import diff
 from reconciler.inventory.helm import read_payload
 from reconciler.inventory.objects import Kind
-from reconciler.model import AppKey, Snapshot
-from reconciler.state.documents import dump_app
-from reconciler.state.git import open_git_store
-from reconciler.state.store import Message, Recorded
-from tests.benchmarks import races
+from reconciler.model import Snapshot
+from tests.benchmarks import commit, growth, races, restart
 from tests.benchmarks.measure import Figure, compare
 from tests.benchmarks.verify import bench_verify
-from tests.builders import CLUSTER_UUID, make_app, make_snapshot
+from tests.builders import make_app, make_snapshot
 
 APPS = 1_000
-NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
 
 def snapshot(changed: int = 0, apps: int = APPS) -> Snapshot:
@@ -92,61 +82,18 @@ def bench_releases() -> Iterator[Figure]:
     yield compare("read a release", ours, "inflate and decode all of it", whole)
 
 
-@contextmanager
-def _repositories() -> Iterator[tuple[Path, Path]]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder) / "ours.git", Path(folder) / "plain"
-
-
-def bench_commit() -> Iterator[Figure]:
-    """One changed app of ``APPS`` in a repository that has them all."""
-    with _repositories() as (bare, tree):
-        store = open_git_store(path=bare, url=None, branch="main")
-        first = snapshot()
-        revision = 1
-
-        async def append(after: Snapshot, on: Recorded | None) -> Recorded:
-            changes = diff(on.snapshot if on is not None else None, after)
-            message = Message("record")
-            track = store.track(CLUSTER_UUID)
-            return await track.append(after, changes, message, on=on, happened=NOW, recorded=NOW)
-
-        tip = asyncio.run(append(first, None))
-        plain = git.Repo.init(tree)
-        for key, app in first.apps.items():
-            path = tree / f"{key}.yaml"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(dump_app(app))
-        plain.git.add("--all")
-        plain.index.commit("record")
-
-        def ours() -> None:
-            nonlocal tip, revision
-            revision += 1
-            changed = make_app("team-0", "app-0", revision)
-            apps = {**tip.snapshot.apps, AppKey("team-0", "app-0"): changed}
-            tip = asyncio.run(append(Snapshot(CLUSTER_UUID, tip.snapshot.cluster, apps), tip))
-
-        def index() -> None:
-            nonlocal revision
-            revision += 1
-            (tree / "team-0" / "app-0.yaml").write_bytes(dump_app(make_app("team-0", "app-0", revision)))
-            plain.index.add(["team-0/app-0.yaml"])
-            plain.index.commit("record")
-
-        yield compare(f"commit one app of {APPS}", ours, "GitPython's index", index)
-        plain.close()
-        asyncio.run(store.close())
-
-
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "diff": bench_diff,
     "releases": bench_releases,
-    "commit": bench_commit,
     "verify": bench_verify,
 }
 
-TABLES: dict[str, Callable[[], Table]] = {"races": races.table}
+TABLES: dict[str, Callable[[], Table]] = {
+    "commit": commit.table,
+    "growth": growth.table,
+    "races": races.table,
+    "restart": restart.table,
+}
 """What takes minutes, or has no plain way to compare with: only when it is asked for."""
 
 
@@ -173,8 +120,8 @@ def main() -> None:
     if table.row_count:
         console.print(table)
     for name in [name for name in names if name in TABLES]:
-        with console.status(f"measuring {name}"):
-            console.print(TABLES[name]())
+        console.print(f"measuring {name}")  # which may show its progress
+        console.print(TABLES[name]())
 
 
 if __name__ == "__main__":

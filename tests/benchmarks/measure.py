@@ -1,12 +1,16 @@
-"""Times two ways of doing the same in one process, by turns, and says how many times faster one is.
+"""Measures ways of doing the same, and says how many times less one costs.
 
-Seconds differ between machines and hours; the ratio of two medians of the same run is what is compared.
+Seconds differ between machines and hours; the ratio of two figures of the same run is what is compared. On
+a machine that does other things as well, CPU time says more than the clock.
 """
 
+import multiprocessing
+import resource
 import statistics
 import time
 import tracemalloc
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 
 import msgspec
 
@@ -56,3 +60,42 @@ def _peak(work: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """``cpu``: seconds of a process and its children; ``peak``: bytes of memory that the process had."""
+
+    cpu: float
+    peak: int
+
+
+def cpu() -> float:
+    """Seconds of CPU time that this process and the children that it has waited for have used."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def alone(prepare: Callable[..., Callable[[], object]], *arguments: object) -> Cost:
+    """What the function that ``prepare(*arguments)`` makes costs, in a fresh interpreter.
+
+    ``prepare`` is a function of a module; what it does itself is not counted, but for the memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_measure, args=(theirs, prepare, arguments))
+    process.start()
+    theirs.close()
+    try:
+        answer = ours.recv()
+    finally:
+        process.join()
+    return Cost(*answer)
+
+
+def _measure(
+    answer: Connection, prepare: Callable[..., Callable[[], object]], arguments: tuple[object]
+) -> None:
+    work = prepare(*arguments)
+    before = cpu()
+    work()
+    answer.send((cpu() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024))

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import cycle, islice
 from pathlib import Path
+
+from msgspec import structs
 
 from reconciler.changes.diff import diff
 from reconciler.model import App, Snapshot
@@ -16,16 +19,9 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 BRANCH = "main"
 
 
-def app(number: int, revision: int = 1) -> App:
+def app(number: int) -> App:
     """An app of five pods, 2.3 kB as YAML."""
-    return make_app(
-        f"team-{number % 50}",
-        f"app-{number}",
-        revision,
-        pods=5,
-        hosts=["a.example"],
-        volumes=[1 << 30],
-    )
+    return make_app(f"team-{number % 50}", f"app-{number}", pods=5, hosts=["a.example"], volumes=[1 << 30])
 
 
 def snapshot(apps: int) -> Snapshot:
@@ -34,11 +30,17 @@ def snapshot(apps: int) -> Snapshot:
 
 def upgrades(before: Snapshot, count: int) -> Iterator[Snapshot]:
     """Snapshots, each with one more app upgraded, one app after the other and round again."""
-    for number in range(count):
-        revision, which = divmod(number, len(before.apps))
-        changed = app(which, revision + 2)
-        before = Snapshot(CLUSTER_UUID, before.cluster, {**before.apps, changed.key: changed})
+    for key in islice(cycle(before.apps), count):
+        apps = dict(before.apps)
+        apps[key] = upgraded(apps[key])
+        before = Snapshot(CLUSTER_UUID, before.cluster, apps)
         yield before
+
+
+def upgraded(before: App) -> App:
+    """The app at its next revision."""
+    helm = structs.replace(before.helm, revision=before.helm.revision + 1)
+    return structs.replace(before, app_info=structs.replace(before.app_info, helm_info=helm))
 
 
 async def append(store: GitStore, after: Snapshot, on: Recorded | None) -> Recorded:
