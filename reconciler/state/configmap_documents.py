@@ -130,7 +130,8 @@ class Head(_Document, frozen=True):
     @property
     def is_old(self) -> bool:
         """Whether it was written before shards were split, and heads checked."""
-        return self.happened is None and not self.check and all(len(ref.first) == 2 for ref in self.shards)
+        ranges = [(ref.first, ref.last) for ref in self.shards]
+        return self.happened is None and not self.check and ranges == [("00", "ff")]
 
     def sealed(self) -> "Head":
         """With the ``check`` that belongs to it; an old one has none."""

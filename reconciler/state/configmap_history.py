@@ -18,7 +18,7 @@ from reconciler.state.configmap_documents import Entry, PackRef, Part, Undo, mak
 PACK_ENTRIES: Final = 20
 """Changesets in one ConfigMap: the newest such pack is written anew at each append, so it stays small."""
 
-PACK_BYTES: Final = 128 * 1024
+PACK_BYTES: Final = 32 * 1024
 """Packed size at which a pack is full, whatever it holds."""
 
 PIECE_PLAIN: Final = 2 * 1024 * 1024

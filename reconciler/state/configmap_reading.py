@@ -7,37 +7,26 @@ head is read again: if it moved, the difference may be the work of whoever moved
 anew. A request that fails is a StoreError, and never taken for a loss.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import groupby
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from reconciler.errors import StoreError
 from reconciler.kube.client import FIELD_MANAGER
 from reconciler.kube.configmaps import ConfigMap
-from reconciler.model import App, AppKey, Cluster, Snapshot, digest_of
+from reconciler.model import App, AppKey, Cluster, Snapshot
 from reconciler.state import configmap_documents as documents
 from reconciler.state import configmap_history as packs
 from reconciler.state import configmap_repairs as repairs
 from reconciler.state import configmap_shards as shards
-from reconciler.state.configmap_access import CLUSTER, ConfigMapAccess, labels, selector, store_errors, unpack
 from reconciler.state.configmap_documents import Entry, Head, PackRef, Ref, ShardRef
+from reconciler.state.configmap_parts import GoneError, Parts, each
 from reconciler.state.store import Message, Recorded, Repair, Revision
-
-T = TypeVar("T")
-S = TypeVar("S")
 
 RESTARTS: Final = 5
 """How often a look begins anew: each time, somebody must have moved the head meanwhile."""
-
-AT_ONCE: Final = 8
-"""Requests at the same time."""
-
-
-class GoneError(Exception):
-    """A part that a head named is not there, or not what was written."""
 
 
 class View(msgspec.Struct, frozen=True):
@@ -86,24 +75,10 @@ class _Found(msgspec.Struct, frozen=True):
 class Reader:
     """Reads one cluster's record. ``known``: the newest look, or what was written after it."""
 
-    def __init__(self, access: ConfigMapAccess, namespace: str, head_name: str, cluster_uuid: str) -> None:
-        self._access = access
-        self._namespace = namespace
-        self._head_name = head_name
-        self._cluster_uuid = cluster_uuid
-        self._marks = {CLUSTER: documents.cluster_hash(cluster_uuid)}
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
         self._named: dict[str, tuple[AppKey, ...]] = {}
         self.known: View | None = None
-
-    @property
-    def where(self) -> str:
-        return self.place(self._head_name)
-
-    def place(self, name: str) -> str:
-        return f"ConfigMap {self._namespace}/{name}"
-
-    def labels(self, part: str) -> dict[str, str]:
-        return labels(part) | self._marks
 
     async def look(self, *, fresh: bool = True) -> View:
         """What is there. Without ``fresh``, what is known will do as long as the head is the same.
@@ -111,10 +86,10 @@ class Reader:
         Raises StoreError, and FormatError for a newer program's head.
         """
         for _ in range(RESTARTS):
-            at = await self._get(self._head_name)
+            at = await self._parts.get(self._parts.head_name)
             if not fresh and self.known is not None and self.known.is_at(at):
                 return self.known
-            listed = await self._list()
+            listed = await self._parts.listed()
             known = self.known
             if known is not None and known.is_at(at) and self._is_sound(known, listed):
                 self.known = msgspec.structs.replace(known, strays=_strays(known.head, listed))
@@ -124,122 +99,55 @@ class Reader:
             except GoneError:  # since it was listed
                 continue
             wrong = view.begun_anew or (view.recorded is not None and view.recorded.repairs)
-            if not wrong or view.is_at(await self._get(self._head_name)):
+            if not wrong or view.is_at(await self._parts.get(self._parts.head_name)):
                 self.known = view
                 return view
-        raise StoreError(f"{self.where} keeps changing while it is read: too many record at once")
-
-    async def head(self) -> tuple[ConfigMap | None, Head | None]:
-        """The head's ConfigMap, and the head in it if it is one of ours."""
-        at = await self._get(self._head_name)
-        return at, self._decoded(at)
-
-    async def fetch(self, ref: Ref) -> tuple[ConfigMap, bytes]:
-        """A part, and its plain bytes; GoneError if it is not there, or is not what was written."""
-        item = await self._get(ref.name)
-        if item is None:
-            raise GoneError(repairs.DELETED)
-        try:
-            packed = item.binary_data.get(documents.PART_KEYS[documents.kind_of(ref)], b"")
-            plain = unpack(packed, self.place(ref.name))
-        except StoreError as error:
-            raise GoneError(repairs.REPLACED) from error
-        if digest_of(plain) != ref.digest:
-            raise GoneError(repairs.REPLACED)
-        return item, plain
-
-    async def changesets(self, pack: Iterable[PackRef]) -> tuple[Entry, ...]:
-        """The changesets of a pack, oldest first; GoneError if a part of it cannot be read."""
-        pieces = await each(self._pieces, pack)
-        return packs.joined(entry for piece in pieces for entry in piece)
-
-    async def _pieces(self, ref: PackRef) -> tuple[Entry, ...]:
-        return documents.decode_entries((await self.fetch(ref))[1])
-
-    async def _get(self, name: str) -> ConfigMap | None:
-        async with store_errors(self.place(name)):
-            return await self._access.get_config_map(self._namespace, name)
-
-    async def _list(self) -> dict[str, ConfigMap]:
-        """The metadata of all parts that carry our labels, by name."""
-        async with store_errors(self.where):
-            found = await self._access.list_config_map_metadata(
-                self._namespace, selector(cluster=self._marks[CLUSTER])
-            )
-        return {item.name: item for item in found if self._number(item.name)}
-
-    def _number(self, name: str) -> int:
-        return documents.made_for(name, self._head_name) or 0
+        raise StoreError(f"{self._parts.where} keeps changing while it is read: too many record at once")
 
     # Which head counts
 
     async def _view(self, at: ConfigMap | None, listed: Mapping[str, ConfigMap]) -> View:
         memory = self.known.head if self.known else None
-        head = self._decoded(at)
-        highest = max([*map(self._number, listed), memory.revision if memory else 0])
+        head = self._parts.decoded(at)
+        highest = max([*map(self._parts.number, listed), memory.revision if memory else 0])
         strange = at is not None and head is not None and _is_strange(at, head)
         behind = head is not None and (
             highest > head.revision + 1 or (memory is not None and memory.revision > head.revision)
         )
         if at and head and not behind and not strange:
-            wrong = [] if at.labels == self.labels("head") else [repairs.head_relabelled(self.where)]
+            wrong = (
+                []
+                if at.labels == self._parts.labels("head")
+                else [repairs.head_relabelled(self._parts.where)]
+            )
             return await self._of(at, head, listed, wrong, head.revision + 1)
         if at is None and memory is None and highest <= 1:  # a first append that did not come to its end
             return View(at, strays=_strays(None, listed))
         above = 0 if head is None else head.revision if strange else head.revision + 1
-        copy = await self._copy(listed, above)
+        copy = await self._parts.copy(listed, above)
         chosen = max(filter(None, (head, memory, copy)), key=lambda one: one.revision, default=None)
         if chosen is None:
-            notice = repairs.begun_anew(self.where, highest + 1)
+            notice = repairs.begun_anew(self._parts.where, highest + 1)
             return View(at, strays=_strays(None, listed), next_number=highest + 1, begun_anew=notice)
         if at is None:
-            wrong = [repairs.head_gone(self.where, chosen)]
+            wrong = [repairs.head_gone(self._parts.where, chosen)]
         elif head is None:
-            wrong = [repairs.head_edited(self.where, chosen)]
+            wrong = [repairs.head_edited(self._parts.where, chosen)]
         elif chosen.revision > head.revision or highest > head.revision + 1:
-            wrong = [repairs.head_set_back(self.where, head, chosen, highest)]
+            wrong = [repairs.head_set_back(self._parts.where, head, chosen, highest)]
         elif head.uid not in ("", at.uid):
-            wrong = [repairs.head_restored(self.where, head)]
+            wrong = [repairs.head_restored(self._parts.where, head)]
         else:
-            wrong = [] if at.labels == self.labels("head") else [repairs.head_relabelled(self.where)]
+            wrong = (
+                []
+                if at.labels == self._parts.labels("head")
+                else [repairs.head_relabelled(self._parts.where)]
+            )
         number = max(highest, chosen.revision) if wrong else chosen.revision
         return await self._of(at, chosen, listed, wrong, number + 1)
 
-    def _decoded(self, at: ConfigMap | None) -> Head | None:
-        """The head that a ConfigMap has, if it is one of ours."""
-        if at is None:
-            return None
-        head = documents.decode_head(at.data.get(documents.HEAD_KEY, ""), self.where)
-        if head is None or head.cluster_uuid != self._cluster_uuid:
-            return None
-        return head if shards.cover(map(shards.range_of, head.shards)) else None
-
-    async def _copy(self, listed: Mapping[str, ConfigMap], above: int) -> Head | None:
-        """The newest head, of a revision above that, of which a pack has a copy."""
-        numbers = {name: self._number(name) for name in listed if "-history-" in name}
-        for number in sorted({number for number in numbers.values() if number > above}, reverse=True):
-            found = await each(self.copied, [name for name, its in numbers.items() if its == number])
-            heads = [head for head in found if head and head.revision == number]
-            if heads:
-                return max(heads, key=lambda head: head.recorded)
-        return None
-
-    async def copied(self, name: str) -> Head | None:
-        """The head of which the pack of that name has a copy, if it does. Raises StoreError."""
-        item = await self._get(name)
-        if item is None:
-            return None
-        try:
-            plain = unpack(item.binary_data.get(documents.PART_KEYS["history"], b""), self.place(name))
-            entries = documents.decode_entries(plain)
-        except (StoreError, msgspec.DecodeError):
-            return None
-        if not entries or not name.endswith(digest_of(plain)[:16]):
-            return None
-        size = len(item.binary_data[documents.PART_KEYS["history"]])
-        ref = PackRef(entries[0].number, entries[-1].number, name, digest_of(plain), size, item.uid)
-        head = documents.decode_copy(item.binary_data.get(documents.COPY_KEY, b""), ref)
-        return head if head and head.cluster_uuid == self._cluster_uuid else None
+    def _relabelled(self, at: ConfigMap) -> list[Repair]:
+        return [] if at.labels == self._parts.labels("head") else [repairs.head_relabelled(self._parts.where)]
 
     # What it names
 
@@ -267,10 +175,10 @@ class Reader:
         cluster = head.cluster or (
             newest.cluster if newest else Cluster(kube_system_uid=head.kube_system_uid)
         )
-        snapshot = Snapshot(self._cluster_uuid, cluster, {app.key: app for app in apps})
+        snapshot = Snapshot(self._parts.cluster_uuid, cluster, {app.key: app for app in apps})
         said = [*wrong, *await self._repairs(found, head)]
         if len(held) == len(head.shards) and snapshot.digest != head.digest:
-            said.append(repairs.head_wrong(self.where))
+            said.append(repairs.head_wrong(self._parts.where))
         return View(
             at=at,
             head=head,
@@ -287,20 +195,20 @@ class Reader:
         there = listed.get(ref.name)
         uid = ref.uid or self._known_uid(ref)
         apps = self.known.held.get(ref.name) if self.known else None
-        if there and uid in ("", there.uid) and there.labels == self.labels(documents.kind_of(ref)):
+        if there and uid in ("", there.uid) and there.labels == self._parts.labels(documents.kind_of(ref)):
             if isinstance(ref, PackRef):
                 return _Found(msgspec.structs.replace(ref, uid=there.uid))
             if uid and apps is not None:
                 return _Found(msgspec.structs.replace(ref, uid=uid), apps)
         try:
-            item, plain = await self.fetch(ref)
+            item, plain = await self._parts.fetch(ref)
         except GoneError as error:
             lost = not self._remembers(ref) if isinstance(ref, PackRef) else apps is None
             return _Found(ref, apps, str(error), unsound=True, loses=lost)
         ref = msgspec.structs.replace(ref, uid=item.uid)
         if isinstance(ref, ShardRef) and apps is None:
             apps = documents.decode_apps(plain)
-        if item.labels != self.labels(documents.kind_of(ref)):
+        if item.labels != self._parts.labels(documents.kind_of(ref)):
             return _Found(ref, apps, repairs.RELABELLED, unsound=True)
         if not item.immutable:
             return _Found(ref, apps, repairs.MUTABLE, unsound=True)
@@ -310,11 +218,11 @@ class Reader:
         """Whether nothing was wrong, and by the metadata nothing is now."""
         if known.head is None or known.recorded is None or known.recorded.repairs:
             return False
-        if max(map(self._number, listed), default=0) > known.head.revision + 1:
+        if max(map(self._parts.number, listed), default=0) > known.head.revision + 1:
             return False
         there = [(ref, listed.get(ref.name)) for ref in known.head.refs]
         return all(
-            item and item.uid == ref.uid and item.labels == self.labels(documents.kind_of(ref))
+            item and item.uid == ref.uid and item.labels == self._parts.labels(documents.kind_of(ref))
             for ref, item in there
         )
 
@@ -335,7 +243,7 @@ class Reader:
         if self.known and self._remembers(pack[-1]):
             return self.known.newest, self.known.entries
         try:
-            entries = documents.decode_entries((await self.fetch(pack[0]))[1])
+            entries = documents.decode_entries((await self._parts.fetch(pack[0]))[1])
         except GoneError:
             if pack[0].name not in unsound:
                 raise
@@ -350,11 +258,11 @@ class Reader:
             if loses or len(some) <= repairs.MOST_PARTS:
                 said += [await self._repair(one, head) for one in some]
             else:
-                said.append(repairs.intact([self.place(one.ref.name) for one in some], done))
+                said.append(repairs.intact([self._parts.place(one.ref.name) for one in some], done))
         return said
 
     async def _repair(self, found: _Found, head: Head) -> Repair:
-        where = self.place(found.ref.name)
+        where = self._parts.place(found.ref.name)
         if isinstance(found.ref, PackRef):
             return repairs.pack(where, found.ref, found.done, lost=found.loses)
         lost = await self._apps_in(found.ref, head) if found.loses else None
@@ -366,7 +274,7 @@ class Reader:
             places, there = shards.range_of(ref), dict[AppKey, bool]()
             for pack in packs.packs_of(head.history):
                 try:
-                    entries = await self.changesets(pack)
+                    entries = await self._parts.changesets(pack)
                 except GoneError:
                     continue
                 for entry in entries:
@@ -394,20 +302,3 @@ def _is_strange(at: ConfigMap, head: Head) -> bool:
 
 def _version(at: ConfigMap | None) -> tuple[str, str] | None:
     return (at.uid, at.resource_version) if at else None
-
-
-async def each(work: Callable[[S], Awaitable[T]], items: Iterable[S]) -> list[T]:
-    """What ``work`` makes of each, in their order; a bounded number at a time, and none once one fails."""
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def one(item: S) -> T:
-        async with slots:
-            return await work(item)
-
-    tasks = [asyncio.ensure_future(one(item)) for item in items]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -18,11 +18,11 @@ from reconciler.model import App, AppKey, encode
 from reconciler.state.configmap_access import PACKED_LIMIT
 from reconciler.state.configmap_documents import Part, ShardRef, make_part
 
-SPLIT_AT: Final = 128 * 1024
-"""Packed bytes above which a shard is divided: some hundred apps of usual size."""
+SPLIT_AT: Final = 64 * 1024
+"""Packed bytes above which a shard is divided: what one changed app costs to write."""
 
-SPLIT_PLAIN_AT: Final = 1024 * 1024
-"""Bytes of JSON above which it is divided as well: packing that much takes 20 ms."""
+SPLIT_PLAIN_AT: Final = 512 * 1024
+"""Bytes of JSON above which it is divided as well: packing that much takes 5 to 10 ms."""
 
 JOIN_AT: Final = SPLIT_AT // 4
 """Packed bytes up to which two halves are joined, so that a shard is not soon divided again."""

@@ -19,7 +19,8 @@ from reconciler.state import configmap_repairs as repairs
 from reconciler.state import configmap_shards as shards
 from reconciler.state.configmap_access import ConfigMapAccess
 from reconciler.state.configmap_documents import Entry, Head, PackRef, Part, Protest, ShardRef
-from reconciler.state.configmap_reading import RESTARTS, GoneError, Reader, View
+from reconciler.state.configmap_parts import GoneError, Parts
+from reconciler.state.configmap_reading import RESTARTS, Reader, View
 from reconciler.state.configmap_writing import Writer
 from reconciler.state.store import Message, Recorded, Revision
 
@@ -33,8 +34,9 @@ class ConfigMapTrack:
         self._history = history
         self._cluster_uuid = cluster_uuid
         self._head_name = documents.head_name(name, cluster_uuid)
-        self._reader = Reader(access, namespace, self._head_name, cluster_uuid)
-        self._writer = Writer(access, namespace, self._head_name, self._reader)
+        self._parts = Parts(access, namespace, self._head_name, cluster_uuid)
+        self._reader = Reader(self._parts)
+        self._writer = Writer(access, self._parts)
         self._instance = ""
         self._begun_anew = ""
         self._unfinished = False
@@ -59,9 +61,9 @@ class ConfigMapTrack:
         """
         view = await self._look(fresh=self._unfinished)
         if not _is_tip(on, view):
-            raise LostRaceError(f"{self._reader.where}: another revision was recorded in between")
+            raise LostRaceError(f"{self._parts.where}: another revision was recorded in between")
         if not changes and not (on and on.repairs):
-            raise ValueError(f"{self._reader.where}: the changes change nothing")
+            raise ValueError(f"{self._parts.where}: the changes change nothing")
         before = view.recorded.snapshot.apps if view.recorded else {}
         stored = Snapshot(self._cluster_uuid, changes.cluster_after, packs.apply(before, changes))
         number, head = view.next_number, view.head
@@ -219,19 +221,19 @@ class ConfigMapTrack:
     async def _changesets(self, view: View, pack: tuple[PackRef, ...]) -> tuple[Entry, ...]:
         if view.entries and view.head and pack[-1].name == view.head.history[-1].name:
             return view.entries
-        return await self._reader.changesets(pack)
+        return await self._parts.changesets(pack)
 
     def _number(self, view: View, revision: str) -> int:
         """The number in a revision's id. Its beginning would be the id of another one."""
         if view.head is None:
-            raise UsageError(f"{self._reader.where} is not there: no revision was recorded yet")
+            raise UsageError(f"{self._parts.where} is not there: no revision was recorded yet")
         digits = revision.removeprefix("r")
         number = int(digits) if digits.isascii() and digits.isdecimal() else 0
         newest = view.head.revision
         if revision != f"r{number}" or not 1 <= number <= newest:
             oldest = self._oldest(view.head)
             raise UsageError(
-                f"{self._reader.where} has no revision {revision!r}: it has r{oldest} to r{newest}"
+                f"{self._parts.where} has no revision {revision!r}: it has r{oldest} to r{newest}"
             )
         return number
 
@@ -296,10 +298,12 @@ class ConfigMapTrack:
     async def _swap(self, change: Callable[[tuple[Protest, ...]], tuple[Protest, ...]]) -> None:
         """Change the protests in the head, and nothing else. Raises StoreError."""
         for _ in range(RESTARTS):
-            at, head = await self._reader.head()
+            at, head = await self._parts.head()
             if at is None or head is None:
+                if not change(()):  # there is nothing to take back
+                    return
                 raise StoreError(
-                    f"{self._reader.where} is not there, or was edited: nothing can be said in it"
+                    f"{self._parts.where} is not there, or was edited: nothing can be said in it"
                 )
             protests = change(head.protests)
             if protests == head.protests:
@@ -309,7 +313,7 @@ class ConfigMapTrack:
             except LostRaceError:
                 continue
             return
-        raise StoreError(f"{self._reader.where} keeps changing: too many record at once")
+        raise StoreError(f"{self._parts.where} keeps changing: too many record at once")
 
 
 def _is_tip(on: Recorded | None, view: View) -> bool:

@@ -10,7 +10,7 @@ from reconciler.kube.configmaps import ConfigMap
 from reconciler.state import configmap_documents as documents
 from reconciler.state.configmap_access import ConfigMapAccess, store_errors
 from reconciler.state.configmap_documents import Garbage, Head, Part
-from reconciler.state.configmap_reading import Reader, each
+from reconciler.state.configmap_parts import Parts, each
 
 GRACE: Final = timedelta(minutes=10)
 """How long a part that no head names any more is kept for readers of the head that did."""
@@ -19,13 +19,11 @@ _log = logging.getLogger(__name__)
 
 
 class Writer:
-    """Writes where ``reader`` reads."""
+    """Writes where ``parts`` are read."""
 
-    def __init__(self, access: ConfigMapAccess, namespace: str, head_name: str, reader: Reader) -> None:
+    def __init__(self, access: ConfigMapAccess, parts: Parts) -> None:
         self._access = access
-        self._namespace = namespace
-        self._head_name = head_name
-        self._reader = reader
+        self._parts = parts
 
     async def create(self, part: Part, copy: bytes = b"") -> str:
         """Create a part, with the copy of a head if there is one; its UID. Raises StoreError.
@@ -35,47 +33,47 @@ class Writer:
         key = documents.PART_KEYS[part.kind]
         wanted = ConfigMap(
             name=part.name,
-            namespace=self._namespace,
+            namespace=self._parts.namespace,
             binary_data={key: part.packed} | ({documents.COPY_KEY: copy} if copy else {}),
-            labels=self._reader.labels(part.kind),
+            labels=self._parts.labels(part.kind),
             immutable=True,
         )
-        async with store_errors(self._reader.place(part.name)):
+        async with store_errors(self._parts.place(part.name)):
             try:
                 return (await self._access.create_config_map(wanted)).uid
             except ConflictError:
-                there = await self._access.get_config_map(self._namespace, part.name)
+                there = await self._access.get_config_map(self._parts.namespace, part.name)
             if there is not None:
                 same = there.binary_data.get(key) == part.packed and there.labels == wanted.labels
                 if same and there.immutable:
                     return there.uid
                 # Nothing names it, and it is in the way: somebody made it, or changed what we had made.
-                await self._access.delete_config_map(self._namespace, part.name, there.uid)
+                await self._access.delete_config_map(self._parts.namespace, part.name, there.uid)
             return (await self._access.create_config_map(wanted)).uid
 
     async def move(self, at: ConfigMap | None, head: Head) -> ConfigMap:
         """Put a head where ``at`` was read (None: nothing); LostRaceError if it is not like that any more."""
         wanted = ConfigMap(
-            name=self._head_name,
-            namespace=self._namespace,
+            name=self._parts.head_name,
+            namespace=self._parts.namespace,
             uid=at.uid if at else "",
             resource_version=at.resource_version if at else "",
             data={documents.HEAD_KEY: documents.encode_head(head.sealed())},
-            labels=self._reader.labels("head"),
+            labels=self._parts.labels("head"),
         )
-        async with store_errors(self._reader.where):
+        async with store_errors(self._parts.where):
             try:
                 if at:
                     return await self._access.replace_config_map(wanted)
                 return await self._access.create_config_map(wanted)
             except ConflictError as error:
                 raise LostRaceError(
-                    f"{self._reader.where}: another revision was recorded in between"
+                    f"{self._parts.where}: another revision was recorded in between"
                 ) from error
             except NotFoundError as error:
                 if at is None:
-                    raise StoreError(f"{self._reader.where}: {error}") from error
-                raise LostRaceError(f"{self._reader.where} was deleted in between") from error
+                    raise StoreError(f"{self._parts.where}: {error}") from error
+                raise LostRaceError(f"{self._parts.where} was deleted in between") from error
 
     async def sweep(self, garbage: Iterable[Garbage], now: datetime) -> tuple[Garbage, ...]:
         """Delete the garbage whose time has come; what is left is returned."""
@@ -84,9 +82,9 @@ class Writer:
             if now - item.since < GRACE:
                 return False
             try:
-                await self._access.delete_config_map(self._namespace, item.name)
+                await self._access.delete_config_map(self._parts.namespace, item.name)
             except KubernetesError as error:
-                _log.warning("%s cannot be deleted yet: %s", self._reader.place(item.name), error)
+                _log.warning("%s cannot be deleted yet: %s", self._parts.place(item.name), error)
                 return False
             return True
 

@@ -614,6 +614,13 @@ class TestSecondWriter:
         assert world.head.revision == before.revision + 1
         await open_track(world.access).withdraw()
 
+    async def test_an_earlier_process_protest_is_taken_back_by_its_instance(self, world: World) -> None:
+        await open_track(world.access).protest("earlier", "x")
+        await open_track(world.access).withdraw("other")
+        assert [one.instance for one in world.head.protests] == ["earlier"]
+        await open_track(world.access).withdraw("earlier")
+        assert not world.head.protests
+
     async def test_a_protest_against_who_writes_no_more_goes_with_the_next_append(self, world: World) -> None:
         await open_track(world.access).protest("the-stopped", "somebody")
         await append(world.knows, ONE, of(await world.knows.tip())[0])
@@ -635,6 +642,7 @@ class TestSecondWriter:
         world.delete(HEAD_NAME)
         with pytest.raises(StoreError, match="nothing can be said in it"):
             await open_track(world.access).protest("one", "x")
+        await open_track(world.access).withdraw("one")
 
 
 async def test_damage_of_every_part_at_once_is_survived() -> None:
