@@ -1,0 +1,17 @@
+"""Killed at every effect: ``once`` without a cluster, state in git, the ledger in a file beside it."""
+
+from pathlib import Path
+
+from tests.crash.harness import at_every_effect
+from tests.crash.outside import Way, outside
+
+
+async def test_killed_at_every_effect_and_started_again_nothing_is_lost_and_nothing_told_twice(
+    tmp_path: Path,
+) -> None:
+    with outside(Way.FILE, tmp_path, "compact") as world:
+        tally = await at_every_effect(world)
+    print(tally)
+    assert tally.violations == []
+    assert "os.rename state/ledger_file.py:_replace" in tally.points
+    assert tally.kills > 120
