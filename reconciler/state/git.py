@@ -7,7 +7,7 @@ remote if there is one. So a crash between any two steps leaves either the old s
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -137,7 +137,8 @@ class GitStore:
         return self._delivered[cluster_uuid, endpoint]
 
     async def clusters(self) -> tuple[ClusterDirectory, ...]:
-        """Those of the branch, or of all branches when its name has a placeholder; oldest first.
+        """Those of the branch, or of all branches when its name has a placeholder; oldest first, of those
+        that may be one cluster. (Others are as old as what is at hand of the history says.)
 
         A directory whose ``cluster.yaml`` cannot be read is nobody's: it is left out, with a warning.
         """
@@ -202,12 +203,15 @@ class GitStore:
         if tip is None:
             return ()
         if tip not in self._listed:
-            self._listed = {tip: tuple(_directories(self._repository, tip))}
+            clusters = _directories(self._repository, tip)
+            if _age_matters(clusters):
+                self._branches.deepen(ref, whole=True)
+            self._listed = {tip: tuple(_with_age(self._repository, tip, clusters))}
         return self._listed[tip]
 
 
-def _directories(repository: Repository, tip: str) -> list[tuple[int, ClusterDirectory]]:
-    """The clusters of a commit, each with the second when it was first added."""
+def _directories(repository: Repository, tip: str) -> list[ClusterDirectory]:
+    """The clusters of a commit."""
     root = objects.entry_at(repository, tip, layout.ROOT)
     if root is None or root.kind != "tree":
         return []
@@ -219,7 +223,6 @@ def _directories(repository: Repository, tip: str) -> list[tuple[int, ClusterDir
     if not owners:
         return []
     files = objects.entries_at(repository, tip, owners)
-    added = objects.first_added(repository, tip, f"{layout.ROOT}/*/{layout.CLUSTER_FILE}")
     contents = objects.read_blobs(repository, [entry.oid for entry in files.values()])
     found = []
     for path, entry in files.items():
@@ -228,6 +231,20 @@ def _directories(repository: Repository, tip: str) -> list[tuple[int, ClusterDir
         except FormatError as error:
             _logger.warning("a cluster is left out: %s", error)
             continue
-        cluster = ClusterDirectory(cluster_uuid=owners[path], kube_system_uid=uid)
-        found.append((added.get(path, 0), cluster))
+        found.append(ClusterDirectory(cluster_uuid=owners[path], kube_system_uid=uid))
     return found
+
+
+def _age_matters(clusters: Iterable[ClusterDirectory]) -> bool:
+    """Whether two of them may be of one and the same cluster, so that all of the history must be at hand."""
+    uids = [cluster.kube_system_uid for cluster in clusters]
+    return len(uids) > 1 and ("" in uids or len(set(uids)) < len(uids))
+
+
+def _with_age(
+    repository: Repository, tip: str, clusters: Iterable[ClusterDirectory]
+) -> list[tuple[int, ClusterDirectory]]:
+    """Each with the second when it was first added, as far as the history is at hand."""
+    added = objects.first_added(repository, tip, f"{layout.ROOT}/*/{layout.CLUSTER_FILE}")
+    files = {each: f"{layout.directory(each.cluster_uuid)}/{layout.CLUSTER_FILE}" for each in clusters}
+    return [(added.get(path, 0), cluster) for cluster, path in files.items()]

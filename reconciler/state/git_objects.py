@@ -147,8 +147,9 @@ def _revision(fields: list[bytes]) -> Revision:
 
 
 def is_ancestor(repository: Repository, commit: str, of: str) -> bool:
-    """Whether everything of ``commit`` is also in ``of``."""
-    return repository.text("rev-list", "--max-count=1", commit, f"^{of}") == ""
+    """Whether everything of ``commit`` is also in ``of``, whatever the dates of the commits say."""
+    # Not rev-list, which stops early where a commit is newer than its child.
+    return commit == of or commit not in repository.text("merge-base", "--independent", commit, of).split()
 
 
 def commits_beginning(repository: Repository, prefix: str) -> list[str]:

@@ -51,7 +51,9 @@ def newest_own(
         found = objects.revisions_saying(repository, tip, *without, words=words, skip=seen, limit=limit)
         for revision in found:
             if says_ours(revision.message, cluster_uuid) and is_ours(revision):
-                return revision
+                # Where a clock was wrong, git does not leave out all that it should.
+                older = any(objects.is_ancestor(repository, revision.id, of=each) for each in without)
+                return None if older else revision
         if len(found) < limit:
             return None
         seen += len(found)

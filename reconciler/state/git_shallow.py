@@ -28,7 +28,7 @@ def reaches_boundary(repository: Repository, tip: str, *without: str, since: int
     ends = boundary(repository)
     if not ends:
         return False
-    newer = (f"--since={since}",) if since else ()
+    newer = (f"--since-as-filter={since}",) if since else ()
     excluded = [f"^{commit}" for commit in without]
     first = repository.text("rev-list", "--max-parents=0", *newer, tip, *excluded)
     return not ends.isdisjoint(first.split())
