@@ -7,9 +7,6 @@ is, by other means than the program's own.
 import json
 import os
 import subprocess
-import sys
-import threading
-from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
@@ -36,6 +33,7 @@ from tests.crash.checks import Found, Told
 from tests.crash.child import Life
 from tests.crash.kubernetes import StandInApi
 from tests.crash.script import Played, Step, script
+from tests.crash.zygote import Zygote
 from tests.git.factory import commit_as_a_person, git
 from tests.unit.kube.server import Server
 from tests.web.world import TOKEN, RecordingReceiver, receiving
@@ -64,13 +62,15 @@ class Way(Enum):
 
 
 class Lived(msgspec.Struct):
-    """What a life said. ``killed``: by a signal; ``ended``: how, as ``waitstatus_to_exitcode`` has it."""
+    """What a life said. ``killed``: by a signal; ``ended``: how, as ``waitstatus_to_exitcode`` has it.
+    ``conditions``: the message of Recorded when each step but the first began, and at the end."""
 
     points: list[tuple[str, int]]
     recorded: list[tuple[str, str]]
     unregistered: list[str]
     events: int = 0
     ended: int = 0
+    conditions: list[str] = []
     failed: str = ""
     gave_up: bool = False
     step: int = 0
@@ -155,36 +155,51 @@ class Outside:
         )
         lived = Lived([], [], [], step=self.step)
         self.zygote.say(msgspec.json.encode(life))
-        while True:
-            word = self.zygote.listen()
-            match word:
-                case {"point": str(name), "occurrence": int(occurrence)}:
-                    lived.points.append((name, occurrence))
-                case {"recorded": str(revision), "digest": str(digest)}:
-                    lived.recorded.append((revision, digest))
-                case {"unregistered": event, "at": at}:
-                    lived.unregistered.append(f"{event} at {at}")
-                case {"step": int(step), "passed": float(passed)}:
-                    self.passed, lived.step = passed, step
-                    self._people(step)
-                    self.zygote.say(b"go on")
-                case {"race": _}:
-                    self._overtake()
-                    self.zygote.say(b"go on")
-                case {"done": int(events), "passed": float(passed)}:
-                    lived.events, self.passed = events, passed
-                case {"failed": str(why)}:
-                    lived.failed = why
-                case {"gave_up": _}:
-                    lived.gave_up = True
-                case {"ended": int(how), "orphans": int(orphans)}:
-                    lived.ended, lived.orphans = how, orphans
-                    break
-                case _:
-                    raise AssertionError(f"what does {word} mean?")
+        while not self._heard(self.zygote.listen(), lived):
+            pass
+        lived.conditions.append(self.condition("Recorded"))
         if not lived.killed:
             self.step = end
         return lived
+
+    def _heard(self, word: Any, lived: Lived) -> bool:
+        """Take note of a word, and answer it if it is a question; whether it was the last one."""
+        match word:
+            case {"point": str(name), "occurrence": int(occurrence)}:
+                lived.points.append((name, occurrence))
+            case {"recorded": str(revision), "digest": str(digest)}:
+                lived.recorded.append((revision, digest))
+            case {"unregistered": event, "at": at}:
+                lived.unregistered.append(f"{event} at {at}")
+            case {"step": _} | {"race": _}:
+                self._answer(word, lived)
+            case {"done": int(events), "passed": float(passed)}:
+                lived.events, self.passed = events, passed
+            case {"failed": str(why)}:
+                lived.failed = why
+            case {"gave_up": _}:
+                lived.gave_up = True
+            case {"ended": int(how), "orphans": int(orphans)}:
+                lived.ended, lived.orphans = how, orphans
+                return True
+            case _:
+                raise AssertionError(f"what does {word} mean?")
+        return False
+
+    def _answer(self, word: Any, lived: Lived) -> None:
+        if "race" in word:
+            self._overtake()
+        else:
+            if word["step"] > lived.step:
+                lived.conditions.append(self.condition("Recorded"))
+            self.passed, lived.step = word["passed"], word["step"]
+            self._people(word["step"])
+        self.zygote.say(b"go on")
+
+    def condition(self, kind: str) -> str:
+        """The message of one of the project's conditions, "" without it."""
+        there = self.api.project.get("status", {}).get("conditions", [])
+        return next((str(one["message"]) for one in there if one["type"] == kind), "")
 
     def _age(self) -> None:
         """What was left behind is old by now, also by the clock of the disk."""
@@ -364,53 +379,6 @@ def leftovers(folder: Path) -> list[str]:
         if name.endswith((".lock", ".new", ".tmp")) or name.startswith(("tmp_", ".tmp", "incoming-", "tmp")):
             found.append(str(path.relative_to(folder)))
     return sorted(found)
-
-
-class Zygote:
-    """The process that all lives are forks of."""
-
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-B", "-m", "tests.crash.child"],
-            cwd=Path(__file__).absolute().parents[2],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        self._lines: deque[str] = deque(maxlen=100)
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-        assert self.listen() == {"ready": True}
-
-    def _read(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
-            self._lines.append(line.decode(errors="replace"))
-
-    def say(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(line + b"\n")
-        self._process.stdin.flush()
-
-    def listen(self) -> Any:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, f"the zygote has ended: {self.said()}"
-        return json.loads(line)
-
-    def said(self) -> str:
-        """The end of what the lives wrote for people."""
-        return "".join(self._lines)
-
-    def close(self) -> None:
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
-        self._process.wait()
-        self._reader.join()
-        assert self._process.stderr is not None
-        self._process.stderr.close()
 
 
 @contextmanager
