@@ -117,7 +117,7 @@ class Housekeeping:
                 self._discard()
                 self._prepare()
                 return True
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             # The revision exists; nothing may fail on account of this.
             _logger.warning("the state repository was not packed: %s", error)
             self._clear()
@@ -272,8 +272,12 @@ class Usage(msgspec.Struct, frozen=True):
 def usage_of(objects: Path) -> Usage:
     """Of a repository's folder ``objects``."""
     files = [Path(above) / name for above, _, names in os.walk(objects) for name in names]
+    size = 0
+    for file in files:
+        with suppress(FileNotFoundError):  # another program's temporary file
+            size += file.lstat().st_blocks * _BLOCK
     return Usage(
-        bytes=sum(file.lstat().st_blocks * _BLOCK for file in files),
+        bytes=size,
         loose=sum(len(file.parent.name) == 2 for file in files),
         packs=sum(file.suffix == ".pack" for file in files),
     )

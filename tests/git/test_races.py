@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from reconciler.state.git_plumbing import Repository
 from reconciler.state.store import Track
 from tests.builders import CLUSTER_UUID
 from tests.git.actions import append, git_processes, is_clean
-from tests.git.factory import BRANCH, commit_as_a_person, files, git, refs
+from tests.git.factory import BRANCH, GitFactory, commit_as_a_person, files, git, refs
 from tests.git.fleet import Fleet, cluster_uuid, state_of
 from tests.git.servers.certificates import Authority
 from tests.git.servers.hosting import Cut, Hosted, Request, Rules
@@ -201,6 +202,27 @@ class TestTrouble:
         assert tip is not None
         assert tip.snapshot == state_of(CLUSTER_UUID, 2)
         assert [revision async for revision in track.history()] == [tip.revision, on.revision]
+
+    async def test_a_commit_that_landed_is_told_though_others_files_come_and_go(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where several write, a file that was listed may be gone when it is looked at."""
+        local = GitFactory(tmp_path)
+        store = await local.open()
+        temporary = local.repository / "objects" / "tmp_obj_x"
+        walk = os.walk
+
+        def listing(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+            temporary.touch()
+            found = list(walk(folder))
+            temporary.unlink()
+            return iter(found)
+
+        monkeypatch.setattr(os, "walk", listing)
+        track = store.track(CLUSTER_UUID)
+        assert await track.tip() is None
+        assert await append(track, state_of(CLUSTER_UUID, 1), None) == await track.tip()
+        await store.close()
 
     async def test_a_push_that_is_cancelled_leaves_no_process_and_keeps_the_cache(
         self, tmp_path: Path, track: Track, https_repository: Hosted
