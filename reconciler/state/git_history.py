@@ -66,7 +66,8 @@ class GitHistory:
         tip = self._branches.tip(self._ref)
         if tip is None:
             return ()
-        # A commit whose parents are not at hand tells nothing of what it deleted.
+        # A commit whose parents are not at hand tells nothing of what it deleted. How far back is far
+        # enough is told by its date.
         while reaches_boundary(self._repository, tip, since=since) and self._branches.deepen(self._ref):
             pass
         blobs = {

@@ -13,13 +13,14 @@ from reconciler.state.git import open_git_store
 from reconciler.state.git_track import GitTrack
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_cluster, make_snapshot
-from tests.git.actions import HAPPENED, append, is_clean, trailers_of
+from tests.git.actions import HAPPENED, RECORDED, append, is_clean, trailers_of
 from tests.git.factory import BRANCH, GitFactory, GitRemoteFactory, branches, commit_as_a_person, git
 from tests.git.people import OURS, REF, clone, commit, push
 from tests.git.servers.stores import https_factory, ssh_factory
 
 ONE = make_snapshot(make_app(), make_app("b", "two"))
 NEXT = make_snapshot(make_app(revision=2), make_app("b", "two"))
+YEARS_AGO = 1_700_000_000
 MIRROR = f"refs/hossted/tips/{BRANCH}"
 
 
@@ -33,14 +34,14 @@ def objects_in(cache: Path) -> int:
     return int(counted["count"]) + int(counted["in-pack"])
 
 
-def foreign(repository: Path, number: int, branch: str = BRANCH) -> None:
-    """So many commits of other people's."""
-    git(repository, "fast-import", "--quiet", stdin=_foreign(number, f"from refs/heads/{branch}^0\n", branch))
+def foreign(repository: Path, number: int, since: int = YEARS_AGO) -> None:
+    """So many commits of other people's, by default of somebody whose clock is wrong by years."""
+    git(repository, "fast-import", "--quiet", stdin=_foreign(number, f"from {REF}^0\n", since))
 
 
-def _foreign(number: int, start: str, branch: str = BRANCH) -> str:
+def _foreign(number: int, start: str, since: int = YEARS_AGO) -> str:
     return "".join(
-        f"commit refs/heads/{branch}\ncommitter A <a@b> {1_700_000_000 + each} +0000\ndata 1\nx\n"
+        f"commit {REF}\ncommitter A <a@b> {since + each} +0000\ndata 1\nx\n"
         f"{start if each == 0 else ''}M 100644 inline f{each % 50}\ndata {len(str(each))}\n{each}\n\n"
         for each in range(number)
     )
@@ -200,7 +201,7 @@ class TestThePast:
             gone = make_app("b", f"gone-{number}")
             on = made[-1] if made else None
             made.append(await append(track, make_snapshot(make_app(revision=number), gone), on))
-            foreign(remote.repository, 5 if number == 5 else 9)
+            foreign(remote.repository, 5 if number == 5 else 9, int(RECORDED.timestamp()))
         return made[::-1]
 
     async def test_history_is_all_of_it(
@@ -247,6 +248,8 @@ class TestThePast:
         self, remote: GitRemoteFactory, tmp_path: Path, revisions: list[Recorded]
     ) -> None:
         track = opened(remote, tmp_path)
+        assert await track.departed(RECORDED + timedelta(days=1)) == ()
+        assert at_hand(tmp_path / "cache.git") == 10
         gone = await track.departed(HAPPENED - timedelta(days=1))
         assert {app.key for app in gone} == {AppKey("b", f"gone-{number}") for number in range(1, 5)}
         assert revisions
