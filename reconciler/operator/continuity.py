@@ -126,8 +126,8 @@ def believed(
     result = dict(recorded)
     for key, entry in entries.items():
         known, was = told(entry), recorded.get(key)
-        missing = was is None and key in live and loses(tip)
-        if not (missing or (broken and (tip is None or _is_newer(entry, known, was, tip)))):
+        lost = key in live and _may_be_lost(tip, key)
+        if not (lost or (broken and (tip is None or _is_newer(entry, known, was, tip)))):
             continue
         if known is not None and not known.is_uninstalled:
             result[key] = known
@@ -151,9 +151,16 @@ def missing(
     return frozenset(
         key
         for key, app in live.items()
-        if key not in tip.snapshot.apps
+        if _may_be_lost(tip, key)
         and (told(entries.get(key, EMPTY)) is not None or _is_older(app, tip.revision.recorded))
     )
+
+
+def _may_be_lost(tip: Recorded | None, key: AppKey) -> bool:
+    """Whether an app that is not in the tip may have been: what was denied was not."""
+    if tip is None or not loses(tip) or key in tip.snapshot.apps:
+        return False
+    return not tip.snapshot.cluster.policy.denies(key.namespace)
 
 
 def _is_older(app: App, than: datetime) -> bool:
@@ -170,7 +177,7 @@ def _is_newer(entry: Entry, known: App | None, was: App | None, tip: Recorded) -
     if newest is None:
         return False
     drawn, since = drawn_at(newest.key), tip.revision.recorded
-    if drawn <= since or drawn >= since + _SECOND or known is None or was is None:
+    if drawn <= since or drawn >= since + _SECOND or known is None:
         return drawn > since
-    later, earlier = moment(known.helm.updated), moment(was.helm.updated)
+    later, earlier = moment(known.helm.updated), moment(was.helm.updated) if was is not None else since
     return later is not None and earlier is not None and later > earlier

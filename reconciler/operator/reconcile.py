@@ -300,7 +300,9 @@ class Reconciler:
             delivery=self._delivery(on.view),
         )
 
-    def _delivery(self, view: LedgerView) -> Delivery:
+    def _delivery(self, view: LedgerView) -> Delivery | None:
+        if self._basis is None:
+            return None
         return delivery_of(self.plan(view), configured=bool(self._leadership.endpoint))
 
     async def _store_of(self, project: Project) -> Store:

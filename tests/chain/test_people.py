@@ -257,6 +257,34 @@ async def test_while_apps_settle_no_older_state_of_a_record_that_came_back_is_to
     await world.check()
 
 
+async def test_nothing_is_told_from_an_older_record_while_its_commit_has_to_wait(running: World) -> None:
+    world = running
+    world.cluster.install("team/wiki")
+    await world.converge()
+    world.spec(deny_namespaces=("team",))
+    await world.converge()
+    world.clock.advance(60)
+    saved = saved_record(world)
+    world.cluster.upgrade("shop/web")
+    await world.converge()
+    told = len(world.told)
+    await world.stop()
+    restore_record(world, saved)
+    lose_clone(world)
+    world.spec(deny_namespaces=(), settle=Duration(seconds=30))
+    number = len(await world.revisions())
+    for _ in range(4):
+        await world.step()
+        world.clock.advance(1)
+        assert len(await world.revisions()) == number, "it waits for the app that is allowed again"
+        assert len(world.told) == told
+        assert world.said("Delivered") == "Unknown NotYet"
+    await world.converge()
+    assert len(world.told) == told
+    assert (await world.subjects())[-1] == "2 apps: 1 recorded again, 1 allowed again"
+    await world.check()
+
+
 async def test_a_stop_leaves_no_older_record_behind(running: World) -> None:
     world = running
     saved = await older(world)

@@ -37,7 +37,7 @@ async def test_while_the_store_is_away_pushes_wait_the_status_says_so_and_nothin
     world.cluster.install("shop/new")
     await world.step()
     assert len(world.told) == 2
-    assert world.said("Recorded") == world.said("Ready") == "False StoreUnavailable"
+    assert world.said("Recorded") == world.said("Ready") == "False RepositoryNotFound"
     assert world.said("Reconciling") == "True Retrying"
     assert world.said("Stalled") == ""
     assert world.said("Collected") == "True Complete"
@@ -109,7 +109,7 @@ async def test_after_a_start_without_the_store_nothing_is_claimed_to_be_told(run
     away = disk.remote.rename(disk.folder / "moved.git")
     await world.look()
     assert world.said("Delivered") == "Unknown NotYet"
-    assert world.said("Ready") == "False StoreUnavailable"
+    assert world.said("Ready") == "False RepositoryNotFound"
     away.rename(disk.remote)
     await world.converge()
     await world.check()
@@ -123,7 +123,7 @@ async def test_a_store_that_may_not_be_written_says_so_and_nothing_is_pushed(run
     hook.chmod(0o755)
     world.cluster.upgrade("shop/web")
     await world.step()
-    assert world.said("Recorded") == "False StoreUnavailable"
+    assert world.said("Recorded") == "False WriteRefused"
     assert "this repository is read-only" in world.conditions["Recorded"].message
     assert len(world.told) == 2
     hook.unlink()
@@ -232,9 +232,9 @@ async def test_a_store_of_a_newer_program_is_left_alone(running: World) -> None:
     world, disk = running, disk_of(running)
     path = f"clusters/{world.cluster_uuid}/cluster.yaml"
     text = git(disk.remote, "show", f"main:{path}")
-    tip = commit_as_a_person(
-        disk.remote, {path: text.replace(f"format: {FORMAT}\n", f"format: {FORMAT + 1}\n")}
-    )
+    newer = text.replace(f"format: {FORMAT}\n", f"format: {FORMAT + 1}\n")
+    said = f"Migrate\n\nCluster-UUID: {world.cluster_uuid}\nInstance: newer\nSnapshot: by other rules\n"
+    tip = commit_as_a_person(disk.remote, {path: newer}, message=said)
     world.cluster.upgrade("shop/web")
     await world.step()
     assert world.said("Stalled") == "True UnknownFormat"

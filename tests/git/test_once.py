@@ -52,7 +52,7 @@ def test_a_recording_is_recorded_and_shown_as_the_commit_says_it(once: Once) -> 
     assert first.status == 0
     lines = first.out.splitlines()
     assert lines[0].partition(": ")[2] == "record 5 apps of cluster prod-eu"
-    assert lines[1] == "    install data/nightly: batch 0.5.1"
+    assert lines[1] == "    data/nightly: batch 0.5.1"
 
 
 def test_the_next_one_is_what_changed_and_the_same_again_is_nothing(once: Once) -> None:
@@ -66,7 +66,7 @@ def test_a_dry_run_shows_it_and_records_nothing(once: Once) -> None:
     for _ in range(2):
         dry = once("01-first", "--dry-run")
         assert dry.status == 0
-        assert "record 5 apps of cluster prod-eu\n    install data/nightly" in dry.out
+        assert "record 5 apps of cluster prod-eu\n    data/nightly" in dry.out
         assert "would push nothing: HOSSTED_API_URL is not set" in dry.out
 
 

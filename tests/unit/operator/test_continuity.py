@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
+import msgspec
 import pytest
 
 from reconciler.errors import UsageError
-from reconciler.model import App, AppKey
+from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.continuity import (
     PREVIOUS,
     Continuity,
@@ -21,7 +22,7 @@ from reconciler.policy.entry import Acked, Entry, LedgerFacts, Sending
 from reconciler.policy.keys import ENTROPY, draw, drawn_at
 from reconciler.project import ConfigMapState, GitState, Spec
 from reconciler.state.store import Recorded, Repair, Store, Track
-from tests.builders import make_app, make_snapshot
+from tests.builders import make_app, make_cluster, make_snapshot
 from tests.unit.operator.results import KEY, NOW, make_recorded
 
 HERE, THERE = "branch main of file:///srv/a.git", "ConfigMaps hossted-state-* in namespace hossted"
@@ -111,6 +112,9 @@ TOLD = [
     ),
     pytest.param([NEW], acked(OLD, NOW + timedelta(seconds=0.5)), True, [NEW], id="the same second, older"),
     pytest.param([], acked(NEW, LATER), True, [NEW], id="an app that it had not yet"),
+    pytest.param(
+        [], acked(OLD, NOW + timedelta(seconds=0.5)), True, [], id="the same second, and it had left by then"
+    ),
     pytest.param([OLD], acked(None, LATER), True, [], id="an end that was told"),
     pytest.param([OLD], sending(NEW.as_uninstalled(), LATER), True, [], id="an end that was perhaps told"),
     pytest.param([OLD], Entry(), True, [OLD], id="nothing was told"),
@@ -160,6 +164,14 @@ def test_an_app_is_missing_when_it_is_not_new(
     tip: Recorded, entries: Mapping[AppKey, Entry], app: App, *, lost: bool
 ) -> None:
     assert missing(tip, entries, {app.key: app}) == (frozenset({KEY}) if lost else frozenset())
+
+
+def test_what_was_denied_was_not_lost() -> None:
+    cluster = msgspec.structs.replace(make_cluster(), policy=PolicyInEffect(denyNamespaces=("default",)))
+    tip = msgspec.structs.replace(lossy(), snapshot=make_snapshot(cluster=cluster))
+    entries = {KEY: acked(OLD, EARLIER)}
+    assert missing(tip, entries, {KEY: OLD}) == frozenset()
+    assert believed(tip, entries, [KEY], broken=False) == {}
 
 
 def test_nothing_is_missing_where_there_is_no_tip() -> None:
