@@ -42,7 +42,7 @@ async def test_while_the_store_is_away_pushes_wait_the_status_says_so_and_nothin
     assert world.said("Stalled") == ""
     assert world.said("Collected") == "True Complete"
     message = world.conditions["Recorded"].message
-    assert "remote.git cannot be reached" in message
+    assert "remote.git cannot be found" in message
     assert "\n" not in message
     away.rename(disk.remote)
     await world.converge()
