@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -142,6 +143,7 @@ def scene(
     }
     for name, value in (environment | traps).items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setattr(tempfile, "tempdir", str(home / "tmp"))  # found once, and kept
     return Scene(reached, load(environment), proxy, _forms(**secrets), watch, home, url)
 
 
@@ -288,6 +290,7 @@ async def test_nothing_is_seen_while_it_hangs_nor_after_it_was_cancelled(
         scene.watch.look()
         helper = b"ssh" if scene.url.startswith("ssh:") else b"remote-https"
         assert helper in scene.watch.seen, "git's own children were seen"
+        look_everywhere(scene)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

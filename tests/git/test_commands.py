@@ -22,7 +22,9 @@ from reconciler.state.git import open_git_store
 from reconciler.state.ledger_file import FileLedger
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
-from tests.git.factory import refs
+from tests.git.factory import git, refs
+from tests.git.servers.certificates import Authority
+from tests.git.servers.hosting import Hosted, Login, Rules
 
 V1, V2 = make_app(chart_version="1.0.0"), make_app(revision=2, chart_version="1.1.0")
 WEB = make_app("shop", "web", chart="web", chart_version="2.0.0")
@@ -420,3 +422,26 @@ def test_yaml_is_a_document_per_app_in_the_stored_form(hossted: Hossted) -> None
     assert "app_name: test" in first
     assert "app_name: web" in second
     assert "record:\n" in first
+
+
+def test_a_repository_elsewhere_is_reached_with_a_folder_of_credentials(
+    hossted: Hossted, repository: Path, tmp_path: Path, https_repository: Hosted, authority: Authority
+) -> None:
+    git(repository, "push", "--quiet", str(https_repository.path), "main")
+    https_repository.rules = Rules(accounts=(Login("jo", "hunter2"),))
+    folder = tmp_path / "credentials"
+    folder.mkdir()
+    for name, value in {"username": "jo", "password": "hunter2\n", "ca.crt": authority.pem}.items():
+        (folder / name).write_text(value)
+    elsewhere = hossted("history", "--credentials", str(folder), repo=https_repository.url)
+    assert elsewhere == hossted("history")
+    assert hossted("snapshot", "--revision", ids(hossted)[0][:12], "--credentials", str(folder),
+                   repo=https_repository.url).status == 0  # fmt: skip
+    (folder / "password").write_text("wrong")
+    refused = hossted("history", "--credentials", str(folder), repo=https_repository.url)
+    assert (refused.status, refused.out) == (1, "")
+    assert f"does not accept the credentials of the folder {folder}: put valid ones there" in refused.err
+    (folder / "password").unlink()
+    assert "has a username without a password" in hossted(
+        "history", "--credentials", str(folder), repo=https_repository.url
+    ).err  # fmt: skip

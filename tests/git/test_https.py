@@ -1,5 +1,6 @@
 """What is https' own: how a server proves who it is, where credentials go and where not, and 429."""
 
+import os
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,9 +17,12 @@ from reconciler.errors import (
     StoreError,
     UntrustedError,
 )
-from reconciler.state.git_access import Access
+from reconciler.state.git_access import Access, session
+from reconciler.state.git_answers import last_response
+from reconciler.state.git_credentials import credentials_of
 from reconciler.state.git_plumbing import Repository
 from reconciler.state.git_remote import Remote
+from reconciler.state.git_url import checked_url
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append
 from tests.git.factory import git
@@ -239,3 +243,20 @@ async def test_a_forge_that_asks_for_it_is_left_alone_for_as_long_and_then_asked
     assert len(reached.hosted.requests) == requests, "it was left alone"
     clock.seconds += 1.5
     assert remote.branches("refs/heads/*") == {}
+
+
+async def test_what_is_kept_of_the_way_there_has_headers_and_neither_content_nor_credentials(
+    reached: Reached,
+) -> None:
+    await append(reached.open().track(CLUSTER_UUID), make_snapshot(make_app()), None)
+    repository, url = Repository(reached.cache), checked_url(reached.hosted.url)
+    blob = git(reached.cache, "hash-object", "-w", "--stdin", stdin=os.urandom(200_000).hex()).strip()
+    git(reached.cache, "update-ref", "refs/x", blob)
+    credentials = credentials_of(reached.good, url, "x")
+    with session(url, credentials, Access(), None) as opened:
+        repository.run("push", "--quiet", url.text, "refs/x:refs/tags/x", around=opened.around)
+        trace = opened.trace
+    assert "Send header: GET /team/" in trace
+    assert last_response(trace)[0] == HTTPStatus.OK
+    for secret in (LOGIN.password, credentials.authorization.removeprefix("Basic ")):
+        assert secret not in trace
