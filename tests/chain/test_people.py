@@ -173,6 +173,22 @@ async def test_a_lost_app_without_an_api_is_recorded_again_by_what_helm_says(in_
     assert (await world.subjects())[-1] == "2 apps: 1 installed, 1 recorded again"
 
 
+async def test_a_restoring_commit_waits_for_the_lost_apps_that_settle(in_configmaps: World) -> None:
+    world = in_configmaps
+    world.url = ""
+    world.cluster.install("shop/web")
+    await world.converge()
+    await world.stop()
+    lose(world)
+    world.spec(settle=Duration(seconds=30))
+    for _ in range(3):
+        await world.step()
+        world.clock.advance(1)
+        assert len(await world.revisions()) == 1
+    await world.converge()
+    assert (await world.subjects())[1:] == ["record shop/web again: web 1.0.0"]
+
+
 async def test_a_lost_app_that_is_on_its_way_is_recorded_as_it_was_told_last(kept: World) -> None:
     world = kept
     await world.stop()
