@@ -125,6 +125,16 @@ async def test_garbage_is_deleted_ten_minutes_after_a_head_stopped_naming_it() -
     assert parts_of(access) == head.names | {item.name for item in head.garbage}
 
 
+async def test_garbage_that_was_deleted_is_not_named_again_by_a_program_that_saw_it() -> None:
+    access = StandIn()
+    made = await append_all(open_track(access), [ONE, TWO])
+    fresh = open_track(access)
+    assert await fresh.tip() == made[-1]
+    await append(fresh, THREE, made[-1], minutes=30)
+    head = head_of(access)
+    assert parts_of(access) == head.names | {item.name for item in head.garbage}
+
+
 async def test_garbage_that_cannot_be_deleted_stays_named_and_does_not_fail_the_append() -> None:
     access = StandIn()
     track = open_track(access)

@@ -431,6 +431,16 @@ class TestHead:
         await check_sound(world, done)
         assert [await open_track(world.access).at(one.revision.id) for one in world.made] == world.made
 
+    async def test_one_that_was_set_back_by_one_is_noticed_by_who_knew_the_later_one(
+        self, world: World
+    ) -> None:
+        old = world.access.items[HEAD].data
+        later = await append(world.knows, make_snapshot(*APPS[1:]), world.made[-1])
+        edit(world.access, HEAD_NAME, data=old)
+        tip, said = of(await world.knows.tip())
+        assert "was set back to r24, as from a backup: what was recorded later is known, up to r25" in said
+        assert (tip.snapshot, tip.revision) == (later.snapshot, later.revision)
+
     @pytest.mark.parametrize("knows", [False, True])
     async def test_a_record_that_was_restored_as_a_whole_is_noticed(
         self, world: World, *, knows: bool
