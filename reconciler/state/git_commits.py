@@ -6,7 +6,7 @@ commit says is read from its own bytes.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -51,34 +51,65 @@ class Step(msgspec.Struct, frozen=True):
     changes: tuple[FileChange, ...]
 
 
-def steps(repository: Repository, tip: str, directory: str, *, known: Sequence[str] = ()) -> list[Step]:
+def steps(
+    repository: Repository,
+    tip: str,
+    directory: str,
+    *,
+    known: Sequence[str] = (),
+    also: Collection[str] = (),
+) -> list[Step]:
     """All commits up to ``tip`` that touched the directory, and all merges, each after its parents.
 
-    ``known``: commits that are left out, with all that came before them.
+    ``known``: commits that are left out, with all that came before them. ``also``: commits that are wanted
+    although they may not have touched it.
     """
     log = repository.run(
         # Neither a commit-graph nor a rewritten parent may decide what is looked at.
         *("-c", "core.commitGraph=false", "log", "-z", "--topo-order", "--reverse", "--full-history"),
+        *(("--sparse",) if also else ()),
         *("--parents", "--root", "--raw", "--no-abbrev", "--no-renames", "--diff-merges=first-parent"),
         *("--format=tformat:%x01%H %P", tip, *(f"^{commit}" for commit in known), "--", directory),
     )
     words = log.decode(errors="surrogateescape").split("\0")
     found: list[Step] = []
-    changes: list[FileChange] = []
     position = 0
     while position < len(words):
         word = words[position].removeprefix("\n")
         if word.startswith("\x01"):
             id_, *parents = word[1:].split()
-            changes = []
             found.append(Step(id_, tuple(parents), ()))
         elif word.startswith(":"):
             _, mode, _, oid, _ = word.split(" ")
             position += 1
-            changes.append(FileChange(words[position].removeprefix(f"{directory}/"), mode, oid))
-            found[-1] = msgspec.structs.replace(found[-1], changes=tuple(changes))
+            change = FileChange(words[position].removeprefix(f"{directory}/"), mode, oid)
+            found[-1] = msgspec.structs.replace(found[-1], changes=(*found[-1].changes, change))
         position += 1
-    return found
+    return _without_others(found, also) if also else found
+
+
+def _without_others(found: Iterable[Step], also: Collection[str]) -> list[Step]:
+    """Without commits that did nothing here: what was built on one is built on what that was built on."""
+    kept = []
+    instead: dict[str, str | None] = {}
+    for step in found:
+        nearest = (instead.get(parent, parent) for parent in step.parents)
+        parents = tuple(dict.fromkeys(parent for parent in nearest if parent is not None))
+        if step.changes or len(step.parents) > 1 or step.id in also:
+            kept.append(Step(step.id, parents, step.changes))
+        else:
+            instead[step.id] = parents[0] if parents else None
+    return kept
+
+
+def saying(repository: Repository, tip: str, *words: str, known: Sequence[str] = ()) -> list[str]:
+    """The commits up to ``tip`` whose message has all of these words, whatever they touched."""
+    searched = [f"--grep={each}" for each in words]
+    found = repository.text(
+        *("-c", "core.commitGraph=false", "log", "--format=%H", "--fixed-strings", "--all-match", *searched),
+        *(tip, *(f"^{commit}" for commit in known)),
+    )
+    return found.split()
 
 
 def read_commits(repository: Repository, ids: Iterable[str]) -> Iterator[Commit]:

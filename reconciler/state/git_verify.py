@@ -18,7 +18,7 @@ from reconciler.state import git_layout as layout
 from reconciler.state import git_objects as objects
 from reconciler.state.allowed_signers import Signers
 from reconciler.state.git_branches import Branches
-from reconciler.state.git_commits import Step, cut_off, read_checked_blobs, read_commits, steps
+from reconciler.state.git_commits import Step, cut_off, read_checked_blobs, read_commits, saying, steps
 from reconciler.state.git_plumbing import Repository
 from reconciler.state.verify_approved import observed_files, verify_approved
 from reconciler.state.verify_chain import Chain, Rules
@@ -94,7 +94,7 @@ class _Verification:
         self._judge_whole(tip)
 
         chain = self._chain(known)
-        found = steps(self._repository, tip, self._directory, known=[known.commit] if known else [])
+        found = self._steps(tip, [known.commit] if known else [])
         self._judge(chain, found)
         last = found[-1].id if found else known.commit if known else tip
         chain.finish(last)
@@ -176,6 +176,17 @@ class _Verification:
             progress=known.progress,
             known={known.commit: known.state()},
         )
+
+    def _steps(self, tip: str, known: Sequence[str]) -> list[Step]:
+        """What is to be judged: also commits that say they are ours and change nothing.
+
+        The reconciler makes one when people did beforehand what it then recorded.
+        """
+        found = steps(self._repository, tip, self._directory, known=known)
+        words = (f"Cluster-UUID: {self._wanted.cluster_uuid}", "Snapshot: ")
+        claimed = saying(self._repository, tip, *words, known=known)
+        also = frozenset(claimed).difference(step.id for step in found)
+        return steps(self._repository, tip, self._directory, known=known, also=also) if also else found
 
     def _judge(self, chain: Chain, found: Sequence[Step]) -> None:
         chain.expect(found)
