@@ -6,7 +6,7 @@ of ours, and only such a one makes an append lose its race. On top of all others
 """
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -18,9 +18,8 @@ from reconciler.errors import LostRaceError, StoreError
 from reconciler.model import App, AppKey, Snapshot
 from reconciler.state import git_layout as layout
 from reconciler.state import git_objects as objects
-from reconciler.state.documents import dump_app, dump_cluster
 from reconciler.state.git_branches import Branches
-from reconciler.state.git_edits import SHORT, Edit, edits
+from reconciler.state.git_edits import SHORT, edits
 from reconciler.state.git_history import GitHistory, directory_at
 from reconciler.state.git_keeping import Keeping, is_open_ended
 from reconciler.state.git_plumbing import Repository
@@ -28,6 +27,7 @@ from reconciler.state.git_retry import until_landed
 from reconciler.state.git_search import SNAPSHOT
 from reconciler.state.git_snapshots import Snapshots
 from reconciler.state.git_view import Looking, View
+from reconciler.state.git_writing import restored, written
 from reconciler.state.signing import Signing
 from reconciler.state.store import Message, Recorded, Revision
 
@@ -100,11 +100,11 @@ class GitTrack:
         if self._signing is not None:
             await self._signing.prepare()
 
-        def make(parent: str | None, restored: Mapping[str, bytes | None]) -> str:
+        def make(parent: str | None, undone: Mapping[str, bytes | None]) -> str:
             return objects.make_commit(
                 self._repository,
                 parent=parent,
-                files={**restored, **files},
+                files={**undone, **files},
                 message=tidied,
                 author=self._author,
                 happened=happened,
@@ -113,7 +113,7 @@ class GitTrack:
             )
 
         def attempt() -> Recorded | None:
-            files.update(files or self._files(snapshot, changes, on))
+            files.update(files or written(self._directory, snapshot, changes, on))
             made = self._attempt(make, on)
             if made is None:
                 return None
@@ -258,10 +258,10 @@ class GitTrack:
                 self._snapshots.check_format(view.left)  # a newer format says so
             raise LostRaceError(f"{self._directory} in {self._ref} is not at the commit that was built on")
         view = self._rescue(view)
-        restored = self._restored(view.edits)
-        commit = make(view.base, restored)
+        undone = restored(self._repository, self._directory, view.edits)
+        commit = make(view.base, undone)
         entry = directory_at(self._repository, commit, self._directory, self._ref)
-        if entry is None or (not restored and entry.oid == view.tree):
+        if entry is None or (not undone and entry.oid == view.tree):
             raise ValueError("the changes change nothing")
         if not self._branches.advance(
             self._ref, old=view.tip, new=commit, notes=self._keeping.as_own(commit)
@@ -278,33 +278,6 @@ class GitTrack:
             self._keeping.note_own(own)
         except StoreError as error:
             _logger.warning("the cache is empty until the next look: %s", error)
-
-    def _restored(self, edited: Iterable[Edit]) -> dict[str, bytes | None]:
-        """Our files as we left them, by path in the repository."""
-        wanted = {f"{self._directory}/{edit.file}": edit.was for edit in edited}
-        contents = objects.read_blobs(self._repository, [was.oid for was in wanted.values() if was])
-        return {path: contents[was.oid] if was else None for path, was in wanted.items()}
-
-    def _files(self, snapshot: Snapshot, changes: Changeset, on: Recorded | None) -> dict[str, bytes | None]:
-        """What the changes write, and delete (None), by path in the repository."""
-        apps = dict(on.snapshot.apps) if on is not None else {}
-        files: dict[str, bytes | None] = {}
-        for change in changes:
-            path = f"{self._directory}/{layout.app_file(change.key)}"
-            if change.after is None:
-                apps.pop(change.key, None)
-                files[path] = None
-            else:
-                apps[change.key] = change.after
-                files[path] = dump_app(change.after)
-        if on is None or on.snapshot.cluster != snapshot.cluster:
-            files[f"{self._directory}/{layout.CLUSTER_FILE}"] = dump_cluster(snapshot.cluster)
-        # What the next tip would read must be what the caller is told that it recorded.
-        if snapshot.cluster_uuid != self._cluster_uuid or apps != dict(snapshot.apps):
-            raise ValueError("the changes do not lead from the snapshot that was built on to the new one")
-        if not files and (on is None or not on.repairs):
-            raise ValueError("the changes change nothing")
-        return files
 
 
 def _own_of(view: View) -> str | None:

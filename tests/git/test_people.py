@@ -253,8 +253,9 @@ class TestWhose:
     ) -> None:
         _, first = await begun(place)
         trailers = tuple(each for each in trailers_of(UPGRADED) if each[0] != missing)
+        (said_elsewhere,) = [": ".join(each) for each in trailers_of(UPGRADED) if each[0] == missing]
         other = (await place.open()).track(CLUSTER_UUID)
-        await append(other, UPGRADED, first, Message(subject="not ours", trailers=trailers))
+        await append(other, UPGRADED, first, Message("not ours", said_elsewhere, trailers))
         # Whoever wrote it knows; nobody else does.
         tip = await read(open_git_store(
             path=place.repository.parent / "fresh.git", url=f"file://{place.repository}", branch=BRANCH

@@ -150,6 +150,20 @@ class TestEndOfHistory:
         assert (tip.revision, tip.snapshot) == (first.revision, ONE)
         assert [repair.what for repair in tip.repairs] == [f"b/two was edited by A Person in {edited[:8]}"]
 
+    async def test_where_no_more_history_is_to_be_had_its_end_made_nothing(self, local: GitFactory) -> None:
+        track = (await local.open()).track(CLUSTER_UUID)
+        first = await append(track, ONE, None)
+        copy = clone(local.repository)
+        commit(copy, {f"{OURS}/b/two.yaml": "x"})
+        end = commit(copy, {"README.md": "x"})
+        await append(track, NEXT, first)
+        git(copy, "pull", "--quiet", "--no-rebase", "--no-edit")
+        push(copy)
+        (local.repository / "shallow").write_text(f"{end}\n")
+        (repair,) = (await read((await local.open()).track(CLUSTER_UUID))).repairs
+        merge = branches(local.repository)[REF]
+        assert repair.what == f"b/two was edited by A Person in {merge[:8]}"
+
     @pytest.mark.parametrize("distance", [8, 9, 10, 11])
     async def test_what_was_imported_further_back_was_not_imported_where_the_history_ends(
         self, remote: GitRemoteFactory, tmp_path: Path, distance: int
