@@ -291,6 +291,7 @@ class TestWhose:
         copy = clone(place.repository)
         commit(copy, {"README.md": "hello"})
         second = await append(track, UPGRADED, first)
+        commit_as_a_person(place.repository, {"LICENSE": "x"})
         git(copy, "fetch", "--quiet")
         git(copy, "merge", "--quiet", "--no-edit", "-s", "ours", "origin/main")
         if strategy[1] == "theirs":  # the same content, but with the main line as the first parent
@@ -439,7 +440,7 @@ class TestRewritten:
         assert f"{RESCUED}/{second.revision.id}" in branches(place.repository)
 
     async def test_a_branch_that_is_deleted_after_it_was_kept_is_not_made_again(
-        self, place: GitFactory
+        self, place: GitFactory, tmp_path: Path
     ) -> None:
         """Somebody squashed all: nothing is to be restored, so no append comes soon."""
         track, _ = await begun(place, ONE_AND_TWO, UPGRADED)
@@ -450,8 +451,9 @@ class TestRewritten:
         await track.rescue()
         (kept,) = [ref for ref in branches(place.repository) if ref.startswith(RESCUED)]
         git(place.repository, "update-ref", "-d", kept)
-        for _ in range(2):
-            commit_as_a_person(place.repository, {"README.md": str(_)})
+        for number in range(3):
+            commit_as_a_person(place.repository, {"README.md": str(number)})
+            track = track if number < 2 else restarted(place, tmp_path).track(CLUSTER_UUID)
             assert (await read(track)).repairs == ()
             await track.rescue()
             assert list(branches(place.repository)) == [REF]
