@@ -94,12 +94,13 @@ async def told_straight(world: Outside) -> list[Chapter]:
     return chapters
 
 
-async def at_every_effect(world: Outside) -> Tally:
-    """Die at each effect of each step in turn, in each way, and start again."""
+async def at_every_effect(world: Outside, *, but: tuple[str, ...] = ()) -> Tally:
+    """Die at each effect of each step in turn, in each way, and start again; ``but`` at those whose names
+    begin so."""
     tally = Tally(Counter())
     for chapter in await told_straight(world):
         for name, occurrence in chapter.lived.points:
-            for mode in modes(name):
+            for mode in () if name.startswith(but) else modes(name):
                 await survive(world, chapter, Target(name, occurrence, mode), tally)
     return tally
 

@@ -1,4 +1,4 @@
-"""Killed at every effect: ``once`` without a cluster, state in git, the ledger in a file beside it."""
+"""Killed at every effect but git's: ``once`` without a cluster, state in git, the ledger in a file beside it."""
 
 from pathlib import Path
 
@@ -10,8 +10,9 @@ async def test_killed_at_every_effect_and_started_again_nothing_is_lost_and_noth
     tmp_path: Path,
 ) -> None:
     with outside(Way.FILE, tmp_path, "compact") as world:
-        tally = await at_every_effect(world)
+        # What it does to git is what the operator does, which is killed at all of it in test_git.
+        tally = await at_every_effect(world, but=("git ", "os.mkdir"))
     print(tally)
     assert tally.violations == []
     assert "os.rename state/ledger_file.py:_replace" in tally.points
-    assert tally.kills > 120
+    assert tally.kills > 60
