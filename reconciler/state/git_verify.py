@@ -85,7 +85,7 @@ class _Verification:
     def run(self) -> Report:
         wanted = self._wanted
         ref = layout.branch_ref(wanted.branch, wanted.cluster_uuid)
-        tip = self._whole(ref)
+        tip = self._branches.tip(ref)
         if tip is None:
             raise UsageError(f"{wanted.location} has no branch {ref.removeprefix('refs/heads/')}")
         self._branches.deepen(ref, whole=True)
@@ -117,13 +117,6 @@ class _Verification:
                 )
             )
         return report
-
-    def _whole(self, ref: str) -> str | None:
-        """A branch's newest commit, with all that came before it at hand."""
-        tip = self._branches.tip(ref)
-        if tip is not None:
-            self._branches.deepen(ref, whole=True)
-        return tip
 
     def _memory_file(self) -> MemoryFile | None:
         wanted = self._wanted
