@@ -1,4 +1,4 @@
-"""Killed at every effect but git's: ``once`` without a cluster, state in git, the ledger in a file beside it."""
+"""Killed at every effect but git's: ``once`` without a cluster, state in git, the ledger in a file."""
 
 from pathlib import Path
 
