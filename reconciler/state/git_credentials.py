@@ -5,16 +5,14 @@ The keys are those of Flux' and Argo CD's repository Secrets, so that one that e
     username, password, bearerToken, ca.crt (or caFile)                 for https
     identity (or sshPrivateKey), known_hosts, username, password        for ssh
 
-For ssh ``password`` is the key's passphrase. All other keys are left alone.
+For ssh ``password`` is the key's passphrase. All other keys are left alone. The library that knows keys and
+certificates is imported when there is one: most commands do without.
 """
 
 import base64
 from collections.abc import Mapping
 
 import msgspec
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 
 from reconciler.errors import CredentialsError
 from reconciler.state.git_url import SSH_USER, RemoteUrl, is_user
@@ -66,6 +64,8 @@ def credentials_of(data: Mapping[str, bytes], url: RemoteUrl, where: str) -> Cre
 def _for_https(found: "_Data") -> Credentials:
     authority = found.text("ca.crt") or found.text("caFile")
     if authority:
+        from cryptography import x509  # noqa: PLC0415 - see the module's docstring
+
         try:
             x509.load_pem_x509_certificates(authority.encode())
         except ValueError:
@@ -121,6 +121,9 @@ def _for_ssh(found: "_Data", url: RemoteUrl) -> Credentials:
 
 def _plain_key(found: "_Data", name: str, key: str, passphrase: str) -> str:
     """The private key as ssh reads it without asking: decrypted, with plain line ends."""
+    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415 - see the module's docstring
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415
+
     text = "\n".join(line.strip() for line in key.strip().splitlines()) + "\n"
     load = (
         serialization.load_ssh_private_key
