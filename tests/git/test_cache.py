@@ -134,6 +134,14 @@ class TestStart:
         assert file_of(local.repository).read_bytes() == kept
         assert await (await local.open()).track(CLUSTER_UUID).tip() == second
 
+    async def test_only_what_the_tip_holds_is_kept(self, local: GitFactory) -> None:
+        store = await local.open()
+        first = await record(store.track(CLUSTER_UUID), snapshot())
+        await record(store.track(CLUSTER_UUID), snapshot(upgraded=1), first)
+        assert await store.track(CLUSTER_UUID).at(first.revision.id) == first
+        await store.close()
+        assert not file_of(local.repository).exists()
+
     async def test_a_clone_that_is_made_again_keeps_them(
         self, remote: GitRemoteFactory, tmp_path: Path, documents: list[str]
     ) -> None:

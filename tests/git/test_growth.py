@@ -111,6 +111,17 @@ class TestSize:
         first = await append(track, revision(1), None)
         assert first.revision.id in refs(cache).values()
 
+    async def test_one_that_has_a_long_history_and_is_small_is_left_alone(
+        self, remote: GitRemoteFactory, cache: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(git_maintenance, "_SHORT", 1)
+        monkeypatch.setattr(git_maintenance, "_APPENDS_BETWEEN", 1)
+        track = (await remote.open()).track(CLUSTER_UUID)
+        tip = await append(track, revision(1), None)
+        (cache / "stays").touch()
+        await append_many(track, tip, range(2, 4))
+        assert (cache / "stays").exists()
+
     async def test_one_that_is_large_without_a_long_history_is_left_alone(
         self, remote: GitRemoteFactory, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
