@@ -51,9 +51,7 @@ def open_git_store(
     repository = Repository(path.absolute(), durable=url is None)
     return GitStore(
         repository,
-        remote=None
-        if url is None
-        else Remote(repository, url, push_options=push_options, access=access),
+        remote=None if url is None else Remote(repository, url, push_options=push_options, access=access),
         branch=layout.checked_branch(branch),
         author=layout.checked_author(author),
         signing=signing,
