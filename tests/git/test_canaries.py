@@ -35,7 +35,6 @@ from reconciler.state.git_credentials import credentials_of
 from reconciler.state.git_url import checked_url
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append
-from tests.git.factory import git
 from tests.git.reached import Reached, over_https, over_ssh
 from tests.git.servers.hosting import Key, Login, Rules, Token
 from tests.git.servers.proxy import ConnectProxy
@@ -151,8 +150,8 @@ def _files(folder: Path) -> bytes:
     """Every file below a folder, and every object of the repositories there, unpacked."""
     found = [f"{file}\n".encode() + file.read_bytes() for file in folder.rglob("*") if file.is_file()]
     for head in folder.rglob("*.git/HEAD"):
-        listed = git(head.parent, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
-        found += [git(head.parent, "cat-file", "-p", name).encode() for name in listed]
+        command = ["git", f"--git-dir={head.parent}", "cat-file", "--batch-all-objects", "--batch"]
+        found.append(subprocess.run(command, capture_output=True, check=True, env={}).stdout)
     return b"\n".join(found)
 
 

@@ -429,7 +429,7 @@ def test_a_lost_race_and_what_is_not_known_mean_nothing(said: str) -> None:
 
 @given(st.text(), st.booleans(), st.sampled_from([HTTPS, ANONYMOUS, SSH, FILE]))
 def test_whatever_is_said_gives_one_line(said: str, is_push: bool, to: To) -> None:
-    for words in (f"remote: {said}\nfatal: Authentication failed", f"ssh: connect to host {said}x{said}"):
+    for words in (f"remote: {said}\nfatal: Authentication failed", f"ssh: connect to host x{said}"):
         found = meaning(Answer(words, branch="x" * is_push), to)
         assert found is not None
         assert str(found.error).isprintable()
