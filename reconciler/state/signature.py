@@ -241,7 +241,7 @@ def _loaded(kind: str, blob: bytes) -> _Public:
     """The key of a blob; KeyUnusableError. Few keys sign many commits, so they are kept."""
     try:
         key = load_ssh_public_key(f"{kind} {base64.b64encode(blob).decode()}".encode())
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, NotImplementedError) as error:
         raise KeyUnusableError(f"is not {_KINDS}") from error
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < LEAST_RSA_BITS:

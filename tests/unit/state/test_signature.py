@@ -50,13 +50,14 @@ def test_every_text_is_signed_so_that_it_verifies(text: bytes, kind: str) -> Non
     assert verify(KEYS[kind].sign(text), text) == KEYS[kind].public
 
 
-@given(st.sampled_from(sorted(KEYS)), st.data())
-def test_no_bit_of_a_signature_can_be_changed(kind: str, data: st.DataObject) -> None:
-    content = bytearray(body(SIGNATURES[kind]))
-    bit = data.draw(st.integers(0, len(content) * 8 - 1))
-    content[bit // 8] ^= 1 << bit % 8
-    with pytest.raises(SignatureWrongError):
-        verify(armored(bytes(content)), TEXT)
+@pytest.mark.parametrize("kind", sorted(KEYS))
+def test_no_bit_of_a_signature_can_be_changed(kind: str) -> None:
+    good = body(SIGNATURES[kind])
+    for bit in range(len(good) * 8):
+        content = bytearray(good)
+        content[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(SignatureWrongError):
+            verify(armored(bytes(content)), TEXT)
 
 
 @given(st.text(max_size=300) | st.binary(max_size=300).map(armored))
