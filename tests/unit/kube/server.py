@@ -106,7 +106,11 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
         def answer(self) -> None:
             length = int(self.headers.get("content-length", 0))
             headers = {key.lower(): value for key, value in self.headers.items()}
-            request = Request(self.command, self.path, headers, self.rfile.read(length))
+            body = self.rfile.read(length)
+            if len(body) < length:  # whoever sent it has died meanwhile
+                self.close_connection = True
+                return
+            request = Request(self.command, self.path, headers, body)
             server.requests.append(request)
             reply = server.answer(request)
             if reply.reset:
@@ -126,10 +130,10 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                     server.ended.wait()
                 self.close_connection = True
                 return
-            body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
-            self.send_header("content-length", str(len(body)))
+            content = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+            self.send_header("content-length", str(len(content)))
             self.end_headers()
-            self.wfile.write(body)
+            self.wfile.write(content)
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815 - http.server's names
 
