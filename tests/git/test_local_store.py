@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.errors import FormatError, StoreError, UsageError
 from reconciler.model import Snapshot
+from reconciler.state import git_maintenance
 from reconciler.state.git import open_git_store
 from reconciler.state.git_objects import make_commit
 from reconciler.state.git_plumbing import Repository
@@ -452,10 +453,11 @@ class TestTrouble:
         assert await track.tip() == second
 
     async def test_packing_that_fails_costs_nothing_but_a_warning(
-        self, local: GitFactory, caplog: pytest.LogCaptureFixture
+        self, local: GitFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(git_maintenance, "_LOOSE", 0)
         assert await (await local.open()).track(CLUSTER_UUID).tip() is None
-        git(local.repository, "config", "gc.pruneExpire", "nonsense")
+        git(local.repository, "config", "pack.windowMemory", "nonsense")
         track = (await local.open()).track(CLUSTER_UUID)
         recorded = await append(track, make_snapshot(make_app()), None)
         assert await track.tip() == recorded
