@@ -20,8 +20,8 @@ from reconciler.demo.screen import Screen
 from reconciler.demo.story import EXAMPLES, Step, read_project, read_story, recorded_at
 from reconciler.errors import UsageError
 from reconciler.settings import ApiSettings
-from reconciler.state.git import open_git_store
-from reconciler.state.git_plumbing import Repository
+from reconciler.state.git.plumbing import Repository
+from reconciler.state.git.store import open_git_store
 from reconciler.state.store import Revision
 
 if TYPE_CHECKING:

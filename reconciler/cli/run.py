@@ -25,7 +25,7 @@ from reconciler.operator.loop import Loop
 from reconciler.operator.reconcile import Reconciler
 from reconciler.operator.reporter import Reporter
 from reconciler.settings import Settings
-from reconciler.state.ledger_configmap import ConfigMapLedger
+from reconciler.state.ledger.configmaps import ConfigMapLedger
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
 RETRY_LEASE = 5.0

@@ -8,9 +8,9 @@ from reconciler.cli.target import Target, target_of
 from reconciler.errors import KubernetesError, StoreError, UsageError
 from reconciler.kube.secrets import Secrets
 from reconciler.project import Author, GitState
-from reconciler.state.allowed_signers import signers_line
-from reconciler.state.signature import KeyUnusableError, PublicKey, parse_public_key
-from reconciler.state.signing import Signing
+from reconciler.state.signing.allowed_signers import signers_line
+from reconciler.state.signing.key import Signing
+from reconciler.state.signing.signature import KeyUnusableError, PublicKey, parse_public_key
 
 
 async def run(arguments: argparse.Namespace) -> int:

@@ -15,13 +15,13 @@ from reconciler.cli.target import Target, target_of
 from reconciler.cli.times import Times
 from reconciler.errors import UsageError
 from reconciler.project import GitState
-from reconciler.state.allowed_signers import Signers, of_key, parse_allowed_signers
-from reconciler.state.git import GitStore
-from reconciler.state.git_verify import Wanted, verify_track
-from reconciler.state.signature import KeyUnusableError, parse_public_key
-from reconciler.state.verify_chain import Rules
-from reconciler.state.verify_report import Finding, Report
-from reconciler.state.verify_revisions import verify_revisions
+from reconciler.state.git.store import GitStore
+from reconciler.state.signing.allowed_signers import Signers, of_key, parse_allowed_signers
+from reconciler.state.signing.signature import KeyUnusableError, parse_public_key
+from reconciler.state.verify.chain import Rules
+from reconciler.state.verify.git_track import Wanted, verify_track
+from reconciler.state.verify.report import Finding, Report
+from reconciler.state.verify.revisions import verify_revisions
 
 TROUBLE = 2
 

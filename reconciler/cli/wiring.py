@@ -24,13 +24,13 @@ from reconciler.operator.leadership import Leadership
 from reconciler.policy import keys
 from reconciler.project import GitState, Project, Spec, oldest, parse_project
 from reconciler.settings import Settings
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.git import open_git_store
-from reconciler.state.git_access import Access, Folder, SecretSource, Source
-from reconciler.state.ledger import Ledger
-from reconciler.state.ledger_configmap import ConfigMapLedger
-from reconciler.state.ledger_file import FileLedger
-from reconciler.state.signing import Signing
+from reconciler.state.configmap.store import ConfigMapStore
+from reconciler.state.git.network.access import Access, Folder, SecretSource, Source
+from reconciler.state.git.store import open_git_store
+from reconciler.state.ledger.configmaps import ConfigMapLedger
+from reconciler.state.ledger.contract import Ledger
+from reconciler.state.ledger.file import FileLedger
+from reconciler.state.signing.key import Signing
 from reconciler.state.store import Store
 
 PUSH_TIMEOUT = 30.0

@@ -39,7 +39,7 @@ STOPPED_FIRST, STOPPED_CAP = timedelta(minutes=10), timedelta(hours=1)
 
 
 class Ledger(Protocol):
-    """What delivery needs of the ledger; ``reconciler.state.ledger`` has the whole of it."""
+    """What delivery needs of the ledger; ``reconciler.state.ledger.contract`` has the whole of it."""
 
     async def load(self) -> LedgerView: ...
 

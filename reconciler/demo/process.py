@@ -14,8 +14,8 @@ from reconciler.operator.reconcile import Reconciler
 from reconciler.policy import keys
 from reconciler.project import GitState, Spec
 from reconciler.settings import ApiSettings
-from reconciler.state.git import open_git_store
-from reconciler.state.ledger_file import FileLedger
+from reconciler.state.git.store import open_git_store
+from reconciler.state.ledger.file import FileLedger
 from reconciler.state.store import Store
 
 PUSH_TIMEOUT = 10.0

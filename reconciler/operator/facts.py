@@ -15,7 +15,7 @@ from reconciler.model import App, AppKey
 from reconciler.policy.entry import EMPTY, Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import in_doubt, told
 from reconciler.project import Status
-from reconciler.state.ledger import bounded
+from reconciler.state.ledger.contract import bounded
 
 
 def facts_of(

@@ -22,7 +22,7 @@ from reconciler.operator.identity import Whose, identify
 from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import REMEMBERED
 from reconciler.project import Project
-from reconciler.state.ledger import Ledger
+from reconciler.state.ledger.contract import Ledger
 from reconciler.state.store import DeliveredBranch, Message, Recorded, Store, Track
 
 TAKE_OVER = "hossted.com/take-over"

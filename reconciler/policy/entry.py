@@ -1,7 +1,7 @@
 """The ledger's values: per app, what the API acknowledged and what is being told it.
 
 An entry is machine state: small, strongly consistent, apart from the snapshots. The transitions on it
-are in ``protocol``; keeping it is the work of ``reconciler.state.ledger``.
+are in ``protocol``; keeping it is the work of ``reconciler.state.ledger.contract``.
 """
 
 from collections.abc import Mapping

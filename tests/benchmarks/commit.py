@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from rich.table import Table
 
 from reconciler.state.documents import dump_app
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.signing import Signing
+from reconciler.state.git.store import GitStore, open_git_store
+from reconciler.state.signing.key import Signing
 from tests.benchmarks.measure import Cost, alone
 from tests.benchmarks.state import BRANCH, app, append, make_remote, snapshot, upgraded, upgrades
 from tests.builders import CLUSTER_UUID

@@ -19,9 +19,9 @@ from reconciler.changes.diff import diff
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMap, ConfigMaps
 from reconciler.model import App, Snapshot, encode
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.configmap_access import ConfigMapAccess, pack, unpack
-from reconciler.state.configmap_documents import decode_apps
+from reconciler.state.configmap.access import ConfigMapAccess, pack, unpack
+from reconciler.state.configmap.documents import decode_apps
+from reconciler.state.configmap.store import ConfigMapStore
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.controlplane.plane import ControlPlane

@@ -11,10 +11,10 @@ from tempfile import TemporaryDirectory
 from rich.progress import track
 from rich.table import Table
 
-from reconciler.state.git import GitStore
-from reconciler.state.git_cache import FOLDER
-from reconciler.state.git_maintenance import usage_of
-from reconciler.state.git_plumbing import Repository
+from reconciler.state.git.cache import FOLDER
+from reconciler.state.git.maintenance import usage_of
+from reconciler.state.git.plumbing import Repository
+from reconciler.state.git.store import GitStore
 from tests.benchmarks.measure import cpu
 from tests.benchmarks.state import append, like_a_cache, snapshot, upgrades
 from tests.git.factory import git

@@ -15,8 +15,8 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 from reconciler.model import App, Snapshot, snapshot_of
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.git_cache import FOLDER
+from reconciler.state.git.cache import FOLDER
+from reconciler.state.git.store import GitStore, open_git_store
 from tests.benchmarks.measure import Cost, alone
 from tests.benchmarks.state import BRANCH, append, make_remote, snapshot
 from tests.builders import CLUSTER_UUID, make_cluster

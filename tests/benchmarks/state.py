@@ -9,8 +9,8 @@ from msgspec import structs
 
 from reconciler.changes.diff import diff
 from reconciler.model import App, Snapshot
-from reconciler.state.git import GitStore
-from reconciler.state.git_plumbing import Repository
+from reconciler.state.git.plumbing import Repository
+from reconciler.state.git.store import GitStore
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.factory import git

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from reconciler.model import AppKey, digest_of
 from reconciler.state.documents import dump_app, dump_cluster
-from reconciler.state.git import open_git_store
+from reconciler.state.git.store import open_git_store
 from reconciler.state.store import Message
-from reconciler.state.verify_report import Report
+from reconciler.state.verify.report import Report
 from tests.benchmarks.measure import Figure, compare
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.factory import BRANCH, git

@@ -17,8 +17,8 @@ from reconciler.model import App, AppKey, PolicyInEffect, Snapshot
 from reconciler.operator.reconcile import Source
 from reconciler.policy.entry import Acked, Entry, LedgerFacts, LedgerView
 from reconciler.settings import ApiSettings
-from reconciler.state.configmap_access import ConfigMapAccess
-from reconciler.state.ledger import Ledger
+from reconciler.state.configmap.access import ConfigMapAccess
+from reconciler.state.ledger.contract import Ledger
 from reconciler.state.store import (
     ClusterDirectory,
     DeliveredBranch,

@@ -10,10 +10,10 @@ import pytest
 
 from reconciler.operator.continuity import PREVIOUS
 from reconciler.project import ConfigMapState, Duration, GitState, HelmStatus, Status
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.git import open_git_store
-from reconciler.state.ledger import Ledger
-from reconciler.state.ledger_configmap import ConfigMapLedger
+from reconciler.state.configmap.store import ConfigMapStore
+from reconciler.state.git.store import open_git_store
+from reconciler.state.ledger.configmaps import ConfigMapLedger
+from reconciler.state.ledger.contract import Ledger
 from reconciler.state.store import Recorded, Store
 from tests.chain.faults import Faults, FaultyAccess, When
 from tests.chain.world import NAMESPACE, World

@@ -17,7 +17,7 @@ from reconciler.errors import StoreError
 from reconciler.operator import report
 from reconciler.operator.conditions import ATTENTION
 from reconciler.project import GitState
-from reconciler.state.configmap import ConfigMapStore
+from reconciler.state.configmap.store import ConfigMapStore
 from reconciler.state.store import Store
 from tests.chain.faults import FaultyAccess, When
 from tests.chain.world import NAMESPACE, ConfigMapDisk, Disk, GitDisk, World

@@ -29,11 +29,11 @@ from reconciler.operator.result import Result, after
 from reconciler.policy import keys
 from reconciler.project import Condition, ConfigMapState, Duration, GitState, Project, Spec
 from reconciler.settings import ApiSettings
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.git import open_git_store
-from reconciler.state.ledger import Ledger
-from reconciler.state.ledger_configmap import ConfigMapLedger
-from reconciler.state.ledger_file import FileLedger
+from reconciler.state.configmap.store import ConfigMapStore
+from reconciler.state.git.store import open_git_store
+from reconciler.state.ledger.configmaps import ConfigMapLedger
+from reconciler.state.ledger.contract import Ledger
+from reconciler.state.ledger.file import FileLedger
 from reconciler.state.store import Recorded, Revision, Store
 from tests.chain.clock import VirtualClock
 from tests.chain.cluster import StandInCluster, StandInSource

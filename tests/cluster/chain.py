@@ -35,8 +35,8 @@ from reconciler.operator.reporter import Reporter
 from reconciler.operator.result import Result, after
 from reconciler.project import Project, Status, oldest, parse_project
 from reconciler.settings import ApiSettings, Settings
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.ledger_configmap import ConfigMapLedger
+from reconciler.state.configmap.store import ConfigMapStore
+from reconciler.state.ledger.configmaps import ConfigMapLedger
 from tests.cluster.agreement import assert_inventory_agrees_with_helm
 from tests.controlplane.audit import AuditEvent
 from tests.controlplane.plane import ControlPlane

@@ -11,7 +11,7 @@ from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
 from reconciler.model import AppKey
 from reconciler.policy.entry import Entry, LedgerFacts, Sending
-from reconciler.state.ledger_configmap import ConfigMapLedger
+from reconciler.state.ledger.configmaps import ConfigMapLedger
 from tests.builders import make_app
 from tests.controlplane.cluster import Cluster
 from tests.unit.state.configmap_standin import CrashError, Faulty

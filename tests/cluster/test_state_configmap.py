@@ -14,10 +14,10 @@ from reconciler.errors import LostRaceError, StoreError, TooLargeError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
 from reconciler.model import App, Snapshot
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.configmap_access import ConfigMapAccess, pack
-from reconciler.state.configmap_documents import head_name
-from reconciler.state.configmap_track import ConfigMapTrack
+from reconciler.state.configmap.access import ConfigMapAccess, pack
+from reconciler.state.configmap.documents import head_name
+from reconciler.state.configmap.store import ConfigMapStore
+from reconciler.state.configmap.track import ConfigMapTrack
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, changes_between, make_app, make_snapshot
 from tests.controlplane.cluster import Cluster

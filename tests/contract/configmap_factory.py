@@ -9,9 +9,9 @@ from reconciler.errors import KubernetesError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
 from reconciler.model import FORMAT
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.configmap_access import unpack
-from reconciler.state.configmap_documents import head_name
+from reconciler.state.configmap.access import unpack
+from reconciler.state.configmap.documents import head_name
+from reconciler.state.configmap.store import ConfigMapStore
 from tests.chain.faults import Faults, FaultyAccess, When
 from tests.controlplane.cluster import Cluster
 

@@ -8,8 +8,8 @@ from typing import Any
 from reconciler.model import AppKey
 from reconciler.policy import protocol
 from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
-from reconciler.state import git_remote
-from reconciler.state.ledger_configmap import ConfigMapLedger
+from reconciler.state.git.network import remote as git_remote
+from reconciler.state.ledger.configmaps import ConfigMapLedger
 from tests.crash.edges import put
 
 

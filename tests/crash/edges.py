@@ -12,9 +12,9 @@ from typing import Any
 
 from reconciler.delivery.api import Answer, Api
 from reconciler.kube import transport
-from reconciler.state.configmap_track import ConfigMapTrack
-from reconciler.state.git_plumbing import Repository
-from reconciler.state.git_track import GitTrack
+from reconciler.state.configmap.track import ConfigMapTrack
+from reconciler.state.git.plumbing import Repository
+from reconciler.state.git.track import GitTrack
 from reconciler.state.store import Recorded
 from tests.crash.points import Mode, Points
 

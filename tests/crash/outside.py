@@ -21,11 +21,11 @@ from examples.receiver.receiver import Known
 from reconciler.model import emitted, encode, snapshot_of
 from reconciler.policy.entry import LedgerView
 from reconciler.policy.identity import derived_cluster_uuid
-from reconciler.state.configmap import ConfigMapStore
+from reconciler.state.configmap.store import ConfigMapStore
 from reconciler.state.documents import load_app, load_cluster
-from reconciler.state.git_layout import key_of
-from reconciler.state.ledger_configmap import ConfigMapLedger
-from reconciler.state.ledger_file import FileLedger
+from reconciler.state.git.layout import key_of
+from reconciler.state.ledger.configmaps import ConfigMapLedger
+from reconciler.state.ledger.file import FileLedger
 from tests.builders import KUBE_SYSTEM_UID
 from tests.chain.cluster import Release
 from tests.chain.world import EMAIL

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from reconciler.model import FORMAT
-from reconciler.state.git import GitStore, open_git_store
+from reconciler.state.git.store import GitStore, open_git_store
 
 BRANCH = "main"
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from uuid import NAMESPACE_DNS, uuid5
 
 from reconciler.model import Snapshot
-from reconciler.state.git import GitStore
+from reconciler.state.git.store import GitStore
 from reconciler.state.store import Message, Recorded, Track
 from tests.builders import make_app, make_snapshot
 from tests.git.actions import append

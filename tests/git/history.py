@@ -9,17 +9,17 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from reconciler.model import Snapshot
-from reconciler.state.allowed_signers import parse_allowed_signers, signers_line
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.git_commits import parse_commit
-from reconciler.state.git_objects import make_commit
-from reconciler.state.git_plumbing import Repository
-from reconciler.state.git_verify import Wanted, verify_track
-from reconciler.state.signature import SigningKey
-from reconciler.state.signing import Signing
+from reconciler.state.git.objects import make_commit
+from reconciler.state.git.plumbing import Repository
+from reconciler.state.git.store import GitStore, open_git_store
+from reconciler.state.signing.allowed_signers import parse_allowed_signers, signers_line
+from reconciler.state.signing.key import Signing
+from reconciler.state.signing.signature import SigningKey
 from reconciler.state.store import Message, Recorded
-from reconciler.state.verify_chain import Rules
-from reconciler.state.verify_report import Report
+from reconciler.state.verify.chain import Rules
+from reconciler.state.verify.commits import parse_commit
+from reconciler.state.verify.git_track import Wanted, verify_track
+from reconciler.state.verify.report import Report
 from tests.builders import CLUSTER_UUID, changes_between, make_app, make_snapshot
 from tests.git.factory import BRANCH, git
 

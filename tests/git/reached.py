@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reconciler.settings import ProxySettings
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.git_access import Access, Timeouts
+from reconciler.state.git.network.access import Access, Timeouts
+from reconciler.state.git.store import GitStore, open_git_store
 from tests.git.factory import BRANCH
 from tests.git.servers.certificates import Authority
 from tests.git.servers.hosting import Hosted, Key, Login, Rules, Token

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from reconciler.model import App, Snapshot
-from reconciler.state import git_cache, git_snapshots
 from reconciler.state.documents import load_app
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.git_cache import FOLDER, AppCache
-from reconciler.state.git_plumbing import Repository
-from reconciler.state.git_snapshots import Snapshots
+from reconciler.state.git import cache as cache_module
+from reconciler.state.git import snapshots
+from reconciler.state.git.cache import FOLDER, AppCache
+from reconciler.state.git.plumbing import Repository
+from reconciler.state.git.snapshots import Snapshots
+from reconciler.state.git.store import GitStore, open_git_store
 from reconciler.state.store import Message, Recorded, Track
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append, spoil_objects
@@ -48,7 +49,7 @@ def documents(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         read.append(where)
         return load_app(data, where)
 
-    monkeypatch.setattr(git_snapshots, "load_app", noted)
+    monkeypatch.setattr(snapshots, "load_app", noted)
     return read
 
 
@@ -308,7 +309,7 @@ class TestDisk:
     ) -> None:
         cache = AppCache(tmp_path, CLUSTER_UUID)
         kept(cache)
-        monkeypatch.setattr(git_cache, "_LARGEST", 10)
+        monkeypatch.setattr(cache_module, "_LARGEST", 10)
         assert cache.load() == {}
         kept(cache)
         assert not file_of(tmp_path).exists()

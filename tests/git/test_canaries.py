@@ -30,9 +30,9 @@ from reconciler.operator.report import line, notices, status_of
 from reconciler.operator.result import Failure, Result, Stage
 from reconciler.project import Project
 from reconciler.settings import Settings, load
-from reconciler.state.git import GitStore
-from reconciler.state.git_credentials import credentials_of
-from reconciler.state.git_url import checked_url
+from reconciler.state.git.network.credentials import credentials_of
+from reconciler.state.git.network.url import checked_url
+from reconciler.state.git.store import GitStore
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append
 from tests.git.reached import Reached, over_https, over_ssh
@@ -301,8 +301,8 @@ _KILLED = """
 import asyncio, json, sys
 from pathlib import Path
 from reconciler.settings import load
-from reconciler.state.git import open_git_store
-from reconciler.state.git_access import Access, Given
+from reconciler.state.git.store import open_git_store
+from reconciler.state.git.network.access import Access, Given
 said = json.loads(sys.stdin.read())
 store = open_git_store(
     path=Path(said["cache"]), url=said["url"], branch="main",

@@ -18,8 +18,8 @@ from reconciler.changes.message import message
 from reconciler.cli.main import main
 from reconciler.model import Snapshot
 from reconciler.policy.entry import Acked, Entry, LedgerFacts
-from reconciler.state.git import open_git_store
-from reconciler.state.ledger_file import FileLedger
+from reconciler.state.git.store import open_git_store
+from reconciler.state.ledger.file import FileLedger
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
 from tests.git.factory import git, refs

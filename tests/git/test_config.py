@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.state.git_config import config_text, setting, ssh_config_text
+from reconciler.state.git.network.config import config_text, setting, ssh_config_text
 
 URL = "https://git.example/team/state.git"
 

@@ -9,7 +9,7 @@ import pytest
 from reconciler.errors import FormatError
 from reconciler.model import App, AppKey, Record
 from reconciler.policy.entry import Acked
-from reconciler.state.git import GitStore
+from reconciler.state.git.store import GitStore
 from reconciler.state.store import DeliveredBranch
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append, is_clean

@@ -9,10 +9,10 @@ import pytest
 
 from reconciler.errors import DiskFullError, StoreError
 from reconciler.model import Snapshot
-from reconciler.state import git_maintenance
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.git_maintenance import usage_of
-from reconciler.state.git_plumbing import Repository
+from reconciler.state.git import maintenance
+from reconciler.state.git.maintenance import usage_of
+from reconciler.state.git.plumbing import Repository
+from reconciler.state.git.store import GitStore, open_git_store
 from reconciler.state.store import Message, Recorded, Track
 from tests.builders import CLUSTER_UUID, changes_between, make_app, make_snapshot
 from tests.git.actions import HAPPENED, RECORDED, append, is_clean
@@ -53,8 +53,8 @@ class TestSize:
     async def test_what_piles_up_is_packed_and_packs_are_joined(
         self, remote: GitRemoteFactory, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(git_maintenance, "_LOOSE", 20)
-        monkeypatch.setattr(git_maintenance, "_APPENDS_BETWEEN", 2)
+        monkeypatch.setattr(maintenance, "_LOOSE", 20)
+        monkeypatch.setattr(maintenance, "_APPENDS_BETWEEN", 2)
         track = (await remote.open()).track(CLUSTER_UUID)
         tip: Recorded | None = None
         for number in range(1, 41):
@@ -68,8 +68,8 @@ class TestSize:
     async def test_packs_that_fetches_brought_are_joined(
         self, remote: GitRemoteFactory, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(git_maintenance, "_PACKS", 5)
-        monkeypatch.setattr(git_maintenance, "_APPENDS_BETWEEN", 1)
+        monkeypatch.setattr(maintenance, "_PACKS", 5)
+        monkeypatch.setattr(maintenance, "_APPENDS_BETWEEN", 1)
         track = (await remote.open()).track(CLUSTER_UUID)
         tip: Recorded | None = None
         for number in range(1, 20):
@@ -82,9 +82,9 @@ class TestSize:
         self, remote: GitRemoteFactory, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         limit, between = 15 * 6 * BLOCK, 5
-        monkeypatch.setattr(git_maintenance, "LARGEST", limit)
-        monkeypatch.setattr(git_maintenance, "_SHORT", 10)
-        monkeypatch.setattr(git_maintenance, "_APPENDS_BETWEEN", between)
+        monkeypatch.setattr(maintenance, "LARGEST", limit)
+        monkeypatch.setattr(maintenance, "_SHORT", 10)
+        monkeypatch.setattr(maintenance, "_APPENDS_BETWEEN", between)
         store = await remote.open()
         track = store.track(CLUSTER_UUID)
         tip, largest, made_again = None, 0, 0
@@ -106,16 +106,16 @@ class TestSize:
         self, remote: GitRemoteFactory, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         track = (await remote.open()).track(CLUSTER_UUID)
-        monkeypatch.setattr(git_maintenance, "LARGEST", 0)
-        monkeypatch.setattr(git_maintenance, "_SHORT", 1)
+        monkeypatch.setattr(maintenance, "LARGEST", 0)
+        monkeypatch.setattr(maintenance, "_SHORT", 1)
         first = await append(track, revision(1), None)
         assert first.revision.id in refs(cache).values()
 
     async def test_one_that_has_a_long_history_and_is_small_is_left_alone(
         self, remote: GitRemoteFactory, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(git_maintenance, "_SHORT", 1)
-        monkeypatch.setattr(git_maintenance, "_APPENDS_BETWEEN", 1)
+        monkeypatch.setattr(maintenance, "_SHORT", 1)
+        monkeypatch.setattr(maintenance, "_APPENDS_BETWEEN", 1)
         track = (await remote.open()).track(CLUSTER_UUID)
         tip = await append(track, revision(1), None)
         (cache / "stays").touch()
@@ -125,8 +125,8 @@ class TestSize:
     async def test_one_that_is_large_without_a_long_history_is_left_alone(
         self, remote: GitRemoteFactory, cache: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(git_maintenance, "LARGEST", 0)
-        monkeypatch.setattr(git_maintenance, "_APPENDS_BETWEEN", 1)
+        monkeypatch.setattr(maintenance, "LARGEST", 0)
+        monkeypatch.setattr(maintenance, "_APPENDS_BETWEEN", 1)
         track = (await remote.open()).track(CLUSTER_UUID)
         tip = await append(track, revision(1), None)
         (cache / "stays").touch()
@@ -136,9 +136,9 @@ class TestSize:
     async def test_a_store_is_never_made_again(
         self, local: GitFactory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(git_maintenance, "LARGEST", 0)
-        monkeypatch.setattr(git_maintenance, "_SHORT", 1)
-        monkeypatch.setattr(git_maintenance, "_APPENDS_BETWEEN", 1)
+        monkeypatch.setattr(maintenance, "LARGEST", 0)
+        monkeypatch.setattr(maintenance, "_SHORT", 1)
+        monkeypatch.setattr(maintenance, "_APPENDS_BETWEEN", 1)
         track = (await local.open()).track(CLUSTER_UUID)
         await append_many(track, None, range(1, 5))
         assert int(git(local.repository, "rev-list", "--count", BRANCH)) == 4
@@ -306,8 +306,8 @@ class TestFullDisk:
     ) -> None:
         track = (await remote.open()).track(CLUSTER_UUID)
         tip = await append_many(track, None, range(1, 4))
-        monkeypatch.setattr(git_maintenance, "_LOOSE", 0)
-        monkeypatch.setattr(git_maintenance, "_APPENDS_BETWEEN", 1)
+        monkeypatch.setattr(maintenance, "_LOOSE", 0)
+        monkeypatch.setattr(maintenance, "_APPENDS_BETWEEN", 1)
         track = reopened(remote, cache).track(CLUSTER_UUID)
         run = Repository.run
 

@@ -17,12 +17,12 @@ from reconciler.errors import (
     StoreError,
     UntrustedError,
 )
-from reconciler.state.git_access import Access, session
-from reconciler.state.git_answers import last_response
-from reconciler.state.git_credentials import credentials_of
-from reconciler.state.git_plumbing import Repository
-from reconciler.state.git_remote import Remote
-from reconciler.state.git_url import checked_url
+from reconciler.state.git.network.access import Access, session
+from reconciler.state.git.network.answers import last_response
+from reconciler.state.git.network.credentials import credentials_of
+from reconciler.state.git.network.remote import Remote
+from reconciler.state.git.network.url import checked_url
+from reconciler.state.git.plumbing import Repository
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append
 from tests.git.factory import git

@@ -10,10 +10,10 @@ import pytest
 
 from reconciler.errors import FormatError, StoreError, UsageError
 from reconciler.model import Snapshot
-from reconciler.state import git_maintenance
-from reconciler.state.git import open_git_store
-from reconciler.state.git_objects import make_commit
-from reconciler.state.git_plumbing import Repository
+from reconciler.state.git import maintenance
+from reconciler.state.git.objects import make_commit
+from reconciler.state.git.plumbing import Repository
+from reconciler.state.git.store import open_git_store
 from reconciler.state.store import Message, Revision
 from tests.builders import (
     CLUSTER_UUID,
@@ -455,7 +455,7 @@ class TestTrouble:
     async def test_packing_that_fails_costs_nothing_but_a_warning(
         self, local: GitFactory, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(git_maintenance, "_LOOSE", 0)
+        monkeypatch.setattr(maintenance, "_LOOSE", 0)
         assert await (await local.open()).track(CLUSTER_UUID).tip() is None
         git(local.repository, "config", "pack.windowMemory", "nonsense")
         track = (await local.open()).track(CLUSTER_UUID)

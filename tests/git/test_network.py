@@ -15,7 +15,7 @@ from reconciler.errors import (
     RefusedError,
     StoreError,
 )
-from reconciler.state.git import GitStore
+from reconciler.state.git.store import GitStore
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append, git_processes

@@ -7,9 +7,9 @@ import pytest
 
 from reconciler.errors import FormatError, LostRaceError, StoreError
 from reconciler.model import AppKey, Snapshot
-from reconciler.state import git_objects
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.git_track import GitTrack
+from reconciler.state.git import objects
+from reconciler.state.git.store import GitStore, open_git_store
+from reconciler.state.git.track import GitTrack
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append, is_clean, trailers_of
@@ -380,13 +380,13 @@ class TestWhose:
         self, local: GitFactory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         searched: list[tuple[str, ...]] = []
-        real = git_objects.revisions_saying
+        real = objects.revisions_saying
 
         def spy(repository: object, tip: str, *without: str, **options: object) -> object:
             searched.append(without)
             return real(repository, tip, *without, **options)  # type: ignore[arg-type]  # passed on
 
-        monkeypatch.setattr(git_objects, "revisions_saying", spy)
+        monkeypatch.setattr(objects, "revisions_saying", spy)
         git(local.repository.parent, "init", "--quiet", "--bare", str(local.repository))
         track = (await local.open()).track(CLUSTER_UUID)
         tips = []

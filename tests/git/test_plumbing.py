@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import StoreError
-from reconciler.state.git_plumbing import GitError, Repository
+from reconciler.state.git.plumbing import GitError, Repository
 from tests.git.actions import git_processes
 from tests.git.factory import git
 

@@ -11,7 +11,7 @@ import pytest
 from reconciler.errors import CredentialsError, KubernetesError, StoreError
 from reconciler.kube.client import Client
 from reconciler.settings import load
-from reconciler.state.git_access import Timeouts
+from reconciler.state.git.network.access import Timeouts
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append
 from tests.git.reached import Reached, over_https, over_ssh

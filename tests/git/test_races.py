@@ -10,8 +10,8 @@ import pytest
 from msgspec import structs
 
 from reconciler.errors import LostRaceError
-from reconciler.state import git_retry
-from reconciler.state.git_plumbing import Repository
+from reconciler.state.git import retry
+from reconciler.state.git.plumbing import Repository
 from reconciler.state.store import Track
 from tests.builders import CLUSTER_UUID
 from tests.git.actions import append, git_processes, is_clean
@@ -126,7 +126,7 @@ def processes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture(autouse=True)
 def endless_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy fails no test; how long is waited is tested on a clock of its own."""
-    monkeypatch.setattr(git_retry, "PATIENCE", math.inf)
+    monkeypatch.setattr(retry, "PATIENCE", math.inf)
 
 
 class TestCost:
@@ -143,7 +143,7 @@ class TestCost:
 
     @pytest.fixture(autouse=True)
     def short_pauses(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(git_retry, "LONGEST", 0.01)
+        monkeypatch.setattr(retry, "LONGEST", 0.01)
 
     async def test_a_lost_race_costs_the_same_with_one_app_and_with_a_thousand(
         self,
@@ -245,7 +245,7 @@ class TestTrouble:
     async def test_a_cluster_that_waits_after_a_lost_race_can_be_stopped(
         self, track: Track, https_repository: Hosted, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(git_retry, "longest_pause", lambda lost, lasted: 1e6)
+        monkeypatch.setattr(retry, "longest_pause", lambda lost, lasted: 1e6)
         on = await append(track, state_of(CLUSTER_UUID, 1), None)
         lost = asyncio.Event()
         loop = asyncio.get_running_loop()

@@ -11,11 +11,11 @@ import pytest
 
 from reconciler.errors import LostRaceError, SpecError, StoreError
 from reconciler.model import Snapshot
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.git_branches import RemoteBranches
-from reconciler.state.git_objects import make_commit
-from reconciler.state.git_plumbing import GitError, Repository
-from reconciler.state.git_remote import Remote
+from reconciler.state.git.branches import RemoteBranches
+from reconciler.state.git.network.remote import Remote
+from reconciler.state.git.objects import make_commit
+from reconciler.state.git.plumbing import GitError, Repository
+from reconciler.state.git.store import GitStore, open_git_store
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import (

@@ -6,8 +6,8 @@ import pytest
 
 from reconciler.errors import LostRaceError, StoreError
 from reconciler.model import Snapshot
-from reconciler.state.git import open_git_store
-from reconciler.state.git_track import GitTrack
+from reconciler.state.git.store import open_git_store
+from reconciler.state.git.track import GitTrack
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append, is_clean, trailers_of

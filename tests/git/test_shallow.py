@@ -9,8 +9,8 @@ import pytest
 from reconciler.errors import UsageError
 from reconciler.model import AppKey, Snapshot
 from reconciler.state.documents import dump_app, dump_cluster
-from reconciler.state.git import open_git_store
-from reconciler.state.git_track import GitTrack
+from reconciler.state.git.store import open_git_store
+from reconciler.state.git.track import GitTrack
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_cluster, make_snapshot
 from tests.git.actions import HAPPENED, RECORDED, append, is_clean, trailers_of

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ForbiddenError, NotFoundError, StoreError
-from reconciler.state.allowed_signers import signers_line
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.signature import SignatureWrongError, load_signing_key, parse_public_key, verify
-from reconciler.state.signing import Signing
+from reconciler.state.git.store import GitStore, open_git_store
+from reconciler.state.signing.allowed_signers import signers_line
+from reconciler.state.signing.key import Signing
+from reconciler.state.signing.signature import SignatureWrongError, load_signing_key, parse_public_key, verify
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.git.actions import append, is_clean
 from tests.git.factory import git, refs

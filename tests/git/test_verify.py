@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from reconciler.errors import FormatError, StoreError, UsageError
 from reconciler.model import FORMAT
 from reconciler.state.documents import dump_app, dump_cluster
-from reconciler.state.git import open_git_store
-from reconciler.state.verify_report import Report
+from reconciler.state.git.store import open_git_store
+from reconciler.state.verify.report import Report
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
 from tests.git.factory import BRANCH, commit_as_a_person, git
 from tests.git.history import (

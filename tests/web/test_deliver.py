@@ -14,7 +14,7 @@ from reconciler.model import App, AppKey, EmittedApp, PolicyInEffect
 from reconciler.policy.entry import Entry, LedgerView
 from reconciler.policy.plan import Plan
 from reconciler.policy.protocol import Reason
-from reconciler.state.ledger_file import FileLedger
+from reconciler.state.ledger.file import FileLedger
 from tests.builders import make_app
 from tests.web.wire import Behaviour, Request, answer, silence, wire
 from tests.web.world import START, LedgerAround, RecordingReceiver, World

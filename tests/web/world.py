@@ -16,7 +16,7 @@ from reconciler.policy.entry import Entry, LedgerView
 from reconciler.policy.plan import Plan, plan
 from reconciler.policy.rules import worth
 from reconciler.settings import ApiSettings
-from reconciler.state.ledger_file import FileLedger
+from reconciler.state.ledger.file import FileLedger
 
 TOKEN = "t0ken-that-nobody-may-see"
 START = datetime(2026, 11, 21, 12, tzinfo=UTC)

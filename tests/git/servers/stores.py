@@ -6,8 +6,8 @@ from pathlib import Path
 
 from msgspec import structs
 
-from reconciler.state.git import GitStore, open_git_store
-from reconciler.state.git_access import Access, Given
+from reconciler.state.git.network.access import Access, Given
+from reconciler.state.git.store import GitStore, open_git_store
 from tests.git.factory import BRANCH, GitFactory
 from tests.git.servers.certificates import Authority
 from tests.git.servers.hosting import Answer, Cut, Hosted, Login, Rules

@@ -16,7 +16,7 @@ from reconciler.project import (
     Spec,
 )
 from reconciler.project.spec import RULE_FIELDS
-from reconciler.state import git_layout
+from reconciler.state.git import layout
 
 
 def test_an_empty_spec_means_the_documented_defaults() -> None:
@@ -111,9 +111,9 @@ def test_a_rule_may_name_every_field_of_a_change_but_the_followers() -> None:
 
 def test_the_default_author_is_the_one_that_the_git_store_has() -> None:
     author = Author()
-    assert f"{author.name} <{author.email}>" == git_layout.AUTHOR
+    assert f"{author.name} <{author.email}>" == layout.AUTHOR
 
 
 @pytest.mark.parametrize("branch", ["main", "a/b.c_d+e", "observed/{cluster_uuid}", "{cluster_uuid}"])
 def test_a_branch_that_is_accepted_is_one_that_the_git_store_can_use(branch: str) -> None:
-    assert git_layout.checked_branch(GitState(url="file:///x", branch=branch).branch) == branch
+    assert layout.checked_branch(GitState(url="file:///x", branch=branch).branch) == branch

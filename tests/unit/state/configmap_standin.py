@@ -11,7 +11,7 @@ import msgspec
 
 from reconciler.errors import ConflictError, KubernetesError, NotFoundError, TooLargeError
 from reconciler.kube.configmaps import ConfigMap
-from reconciler.state.configmap_access import ConfigMapAccess
+from reconciler.state.configmap.access import ConfigMapAccess
 
 SIZE_LIMIT = 1024 * 1024
 MANAGERS = ("hossted-reconciler",)

@@ -8,10 +8,10 @@ import msgspec
 
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import App, Snapshot
-from reconciler.state import configmap_documents as documents
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.configmap_access import ConfigMapAccess
-from reconciler.state.configmap_track import ConfigMapTrack
+from reconciler.state.configmap import documents
+from reconciler.state.configmap.access import ConfigMapAccess
+from reconciler.state.configmap.store import ConfigMapStore
+from reconciler.state.configmap.track import ConfigMapTrack
 from reconciler.state.store import Message, Recorded
 from tests.builders import CLUSTER_UUID, changes_between, make_app, make_snapshot
 from tests.unit.state.configmap_standin import StandIn

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from reconciler.errors import FormatError, KubernetesError, LostRaceError, StoreError, UsageError
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import Cluster, encode, snapshot_of
-from reconciler.state import configmap_documents as documents
-from reconciler.state import configmap_history as packs
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.configmap_access import PACKED_LIMIT, unpack
+from reconciler.state.configmap import documents
+from reconciler.state.configmap import history as packs
+from reconciler.state.configmap.access import PACKED_LIMIT, unpack
+from reconciler.state.configmap.store import ConfigMapStore
 from reconciler.state.store import Recorded
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
 from tests.unit.state.configmap_standin import CrashError, Faulty, StandIn

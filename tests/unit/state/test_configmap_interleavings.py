@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from reconciler.errors import LostRaceError
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import Snapshot
-from reconciler.state import configmap_history as packs
-from reconciler.state import configmap_shards as shards
-from reconciler.state.configmap_access import pack
-from reconciler.state.configmap_track import ConfigMapTrack
+from reconciler.state.configmap import history as packs
+from reconciler.state.configmap import shards
+from reconciler.state.configmap.access import pack
+from reconciler.state.configmap.track import ConfigMapTrack
 from reconciler.state.store import Recorded
 from tests.builders import make_app, make_snapshot
 from tests.unit.state.configmap_standin import Faulty, StandIn

@@ -13,11 +13,10 @@ from reconciler.changes.change import Changeset
 from reconciler.errors import KubernetesError, LostRaceError, StoreError, UsageError
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import App, AppKey
-from reconciler.state import configmap_documents as documents
-from reconciler.state import configmap_shards as shards
-from reconciler.state.configmap import ConfigMapStore
-from reconciler.state.configmap_access import pack
-from reconciler.state.configmap_track import ConfigMapTrack
+from reconciler.state.configmap import documents, shards
+from reconciler.state.configmap.access import pack
+from reconciler.state.configmap.store import ConfigMapStore
+from reconciler.state.configmap.track import ConfigMapTrack
 from reconciler.state.store import Recorded
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 from tests.unit.state.configmap_standin import Faulty, StandIn

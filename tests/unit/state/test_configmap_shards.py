@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from reconciler.errors import TooLargeError
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import App, Snapshot, encode
-from reconciler.state import configmap_shards as shards
-from reconciler.state.configmap_access import PACKED_LIMIT
+from reconciler.state.configmap import shards
+from reconciler.state.configmap.access import PACKED_LIMIT
 from reconciler.state.store import Recorded
 from tests.builders import changes_between, make_app, make_snapshot
 from tests.unit.state.configmap_standin import Faulty, StandIn

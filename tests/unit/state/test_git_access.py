@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import CredentialsError, ForbiddenError, KubernetesError, NotFoundError, StoreError
-from reconciler.state.git_access import Folder, Given, SecretSource
+from reconciler.state.git.network.access import Folder, Given, SecretSource
 
 
 async def test_a_secret_is_got_by_its_name() -> None:

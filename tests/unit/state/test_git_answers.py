@@ -20,7 +20,7 @@ from reconciler.errors import (
     StoreError,
     UntrustedError,
 )
-from reconciler.state.git_answers import (
+from reconciler.state.git.network.answers import (
     LONGEST_WAIT,
     USUAL_WAIT,
     Answer,
@@ -32,8 +32,8 @@ from reconciler.state.git_answers import (
     quiet,
     read_only,
 )
-from reconciler.state.git_sentences import TABLE
-from reconciler.state.git_url import checked_url
+from reconciler.state.git.network.sentences import TABLE
+from reconciler.state.git.network.url import checked_url
 
 URL = "https://git.example/team/state.git"
 SSH_URL = "ssh://git@git.example/team/state.git"

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from reconciler.errors import CredentialsError
-from reconciler.state.git_credentials import Credentials, credentials_of
-from reconciler.state.git_url import checked_url
+from reconciler.state.git.network.credentials import Credentials, credentials_of
+from reconciler.state.git.network.url import checked_url
 
 WHERE = "the Secret hossted-system/git"
 HTTPS = checked_url("https://git.example/state.git")

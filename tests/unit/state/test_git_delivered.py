@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from reconciler.model import App, AppKey
 from reconciler.policy.entry import Acked
 from reconciler.state.documents import Ended, Told, dump_ended, dump_told, load_ended, load_told
-from reconciler.state.git_delivered import message_of
+from reconciler.state.git.delivered import message_of
 from tests.builders import make_app
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import SpecError, StoreError
 from reconciler.model import AppKey
-from reconciler.state.git_layout import (
+from reconciler.state.git.layout import (
     AUTHOR,
     app_file,
     branch_ref,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import LostRaceError, StoreError
-from reconciler.state.git_retry import LONGEST, PATIENCE, longest_pause, until_landed
+from reconciler.state.git.retry import LONGEST, PATIENCE, longest_pause, until_landed
 
 
 class Time:

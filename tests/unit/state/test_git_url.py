@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.errors import SpecError
-from reconciler.state.git_url import checked_url, is_user, redacted
+from reconciler.state.git.network.url import checked_url, is_user, redacted
 
 
 @pytest.mark.parametrize(

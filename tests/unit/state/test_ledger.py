@@ -9,9 +9,9 @@ import pytest
 from reconciler.errors import LedgerError
 from reconciler.model import AppKey
 from reconciler.policy.entry import Acked, Entry, LedgerFacts, Sending
-from reconciler.state.ledger import INSTANCES_KEPT, Ledger
-from reconciler.state.ledger_configmap import ConfigMapLedger
-from reconciler.state.ledger_file import FileLedger
+from reconciler.state.ledger.configmaps import ConfigMapLedger
+from reconciler.state.ledger.contract import INSTANCES_KEPT, Ledger
+from reconciler.state.ledger.file import FileLedger
 from tests.builders import make_app
 from tests.unit.state.configmap_standin import StandIn
 

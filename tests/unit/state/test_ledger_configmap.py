@@ -13,7 +13,7 @@ from reconciler.errors import FormatError, KubernetesError, LedgerError
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import AppKey
 from reconciler.policy.entry import Entry, LedgerFacts, Sending
-from reconciler.state.ledger_configmap import ConfigMapLedger
+from reconciler.state.ledger.configmaps import ConfigMapLedger
 from tests.builders import make_app
 from tests.unit.state.configmap_standin import CrashError, Faulty, StandIn
 

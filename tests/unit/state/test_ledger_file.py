@@ -11,7 +11,7 @@ import pytest
 from reconciler.errors import FormatError, LedgerError
 from reconciler.model import AppKey
 from reconciler.policy.entry import Entry, LedgerFacts
-from reconciler.state.ledger_file import FileLedger
+from reconciler.state.ledger.file import FileLedger
 
 KEY = AppKey("default", "test")
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from reconciler.errors import FormatError, TooLargeError
 from reconciler.model import AppKey
 from reconciler.policy.entry import Entry, Sending
-from reconciler.state import ledger_shards as shards
+from reconciler.state.ledger import shards
 from tests.builders import make_app
 
 names = st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,8}[a-z0-9])?", fullmatch=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import StoreError
-from reconciler.state.memory_file import memory_file
+from reconciler.state.git.network.memory_file import memory_file
 
 
 def test_another_program_can_read_it_and_only_its_owner() -> None:

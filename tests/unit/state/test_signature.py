@@ -11,8 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import UsageError
-from reconciler.state.allowed_signers import Signers, matches, of_key, parse_allowed_signers, signers_line
-from reconciler.state.signature import (
+from reconciler.state.signing.allowed_signers import (
+    Signers,
+    matches,
+    of_key,
+    parse_allowed_signers,
+    signers_line,
+)
+from reconciler.state.signing.signature import (
     KeyUnusableError,
     SignatureWrongError,
     SigningKey,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from reconciler.errors import FormatError
 from reconciler.model import FORMAT, App, AppKey, Snapshot
 from reconciler.state.documents import dump_app, dump_cluster
-from reconciler.state.verify_directory import (
+from reconciler.state.verify.directory import (
     GONE,
     PLAIN_FILE,
     Directory,
@@ -18,7 +18,7 @@ from reconciler.state.verify_directory import (
     is_of_record,
     read_document,
 )
-from reconciler.state.verify_report import MOST_FINDINGS, Findings, Interval, Report, parse_gap
+from reconciler.state.verify.report import MOST_FINDINGS, Findings, Interval, Report, parse_gap
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
 
 FIRST = datetime(2026, 11, 1, tzinfo=UTC)

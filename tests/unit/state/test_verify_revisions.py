@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.errors import UsageError
 from reconciler.state.store import Message, Recorded
-from reconciler.state.verify_revisions import verify_revisions
+from reconciler.state.verify.revisions import verify_revisions
 from tests.builders import changes_between, make_app, make_snapshot
 from tests.unit.state.configmap_standin import StandIn
 from tests.unit.state.configmap_world import (

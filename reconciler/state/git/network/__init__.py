@@ -1,0 +1,1 @@
+"""How a git repository on another machine is reached."""

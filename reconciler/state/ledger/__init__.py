@@ -1,0 +1,1 @@
+"""What the API acknowledged and what is being sent."""

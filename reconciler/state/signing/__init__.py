@@ -1,0 +1,1 @@
+"""SSH signatures: made, checked, and who may make them."""

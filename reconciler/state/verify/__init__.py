@@ -1,0 +1,1 @@
+"""Whether a record can be believed."""
