@@ -15,6 +15,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,7 @@ class Words:
 
     def __init__(self) -> None:
         self._out, self._in = os.dup(1), os.dup(0)
+        self._asking = threading.Lock()
         nothing = os.open(os.devnull, os.O_RDWR)
         os.dup2(nothing, 0)
         os.dup2(2, 1)
@@ -80,11 +82,15 @@ class Words:
         os.write(self._out, json.dumps(what).encode() + b"\n")  # whole: shorter than PIPE_BUF
 
     def ask(self, **what: object) -> str:
-        self.say(**what)
-        return _line(self._in)
+        with self._asking:  # two threads would each get a part of the other's answer
+            self.say(**what)
+            return _line(self._in)
 
     def order(self) -> str:
-        return _line(self._in)
+        """The next life; an answer that comes before it was for one that died asking."""
+        while not (line := _line(self._in)).startswith("{"):
+            pass
+        return line
 
 
 def _line(descriptor: int) -> str:

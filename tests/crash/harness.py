@@ -182,7 +182,7 @@ async def at_random(world: Outside, kills: int, seed: int) -> Tally:
 async def _rest(
     world: Outside, tally: Tally, announced: list[str], kills: list[Kill], branch: tuple[str, ...]
 ) -> None:
-    spec = world.api.project["spec"]
+    spec = world.api.project["spec"] | world.steps[world.step].spec
     quiet = world.step == len(world.steps) - 1
     if not quiet and (spec.get("stop") or spec.get("denyNamespaces")):
         return
