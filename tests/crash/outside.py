@@ -94,7 +94,8 @@ class Outside:
         self.disk = folder / "disk"
         self.disk.mkdir()
         self.remote = self.disk / "remote.git"
-        spec: dict[str, Any] = {}
+        # Whatever is recorded is told, so that at rest the receiver has exactly what the record has.
+        spec: dict[str, Any] = {"push": {"on": "AnyChange"}}
         if way is not Way.CONFIGMAPS:
             git(self.disk, "init", "--quiet", "--bare", "--initial-branch=main", str(self.remote))
             hook = self.remote / "hooks" / "reference-transaction"
@@ -103,7 +104,7 @@ class Outside:
                 sample.unlink()
             hook.write_text(_HOOK)
             hook.chmod(0o755)
-            spec = {"state": {"git": {"url": f"file://{self.remote}"}}}
+            spec["state"] = {"git": {"url": f"file://{self.remote}"}}
         self.api = StandInApi(spec)
         self.step = 0
         self.passed = 0.0
@@ -140,6 +141,7 @@ class Outside:
         end = end or self.step + 1
         self.passed += APART
         self._age()
+        (self.remote / "crash").unlink(missing_ok=True)  # of a push that came too late to move anything
         self._write_project()
         life = Life(
             way="once" if self.way is Way.FILE else "run",

@@ -107,7 +107,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("content-length", 0))
             headers = {key.lower(): value for key, value in self.headers.items()}
             body = self.rfile.read(length)
-            if len(body) < length:  # whoever sent it has died meanwhile
+            writes = self.command in ("POST", "PUT", "PATCH")
+            if len(body) < length or (writes and not body):  # whoever sent it has died meanwhile
                 self.close_connection = True
                 return
             request = Request(self.command, self.path, headers, body)
