@@ -8,6 +8,7 @@ READY  := $(VENV)/.ready
 DEMO   := $(VENV)/.ready-demo
 CHECKED := reconciler tests examples
 # Tests mostly wait for real parts, so more of them run than there are cores; each worker has its own control plane.
+# Files in their order: the longest ones are not the last to begin.
 JOBS   ?= 3
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ demo: $(DEMO) ## the whole way, from recorded clusters to git and an API, in a m
 
 test: $(READY) ## all tests, against real parts (the first run builds a control plane: some minutes)
 	@$(BIN)/python -m tests.controlplane.build
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## lint, format, types, layers
 	@$(BIN)/ruff check $(CHECKED)
