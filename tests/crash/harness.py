@@ -13,7 +13,6 @@ from tests.crash.checks import Found, Kill, Told
 from tests.crash.outside import Lived, Outside
 from tests.crash.points import Mode, Target
 
-
 _STATUS = "PATCH hosstedprojects/status"
 
 
