@@ -14,5 +14,5 @@ async def test_killed_at_every_effect_and_started_again_nothing_is_lost_and_noth
         tally = await at_every_effect(world, but=("git ", "os.mkdir"))
     print(tally)
     assert tally.violations == []
-    assert "os.rename state/ledger_file.py:_replace" in tally.points
+    assert "os.rename state/ledger/file.py:_replace" in tally.points
     assert tally.kills > 60

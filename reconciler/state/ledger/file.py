@@ -133,7 +133,11 @@ class FileLedger:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise LedgerError(f"another process is writing the ledger {self._path}") from error
-            yield
+            try:
+                yield
+            finally:
+                # Not by closing alone: a program that is just being started still has a copy of the descriptor.
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _replace(self, data: bytes) -> None:
         temporary = self._path.with_name(f"{self._path.name}.new")

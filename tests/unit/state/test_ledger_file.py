@@ -4,7 +4,9 @@
 
 import fcntl
 import json
+import os
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -40,6 +42,25 @@ async def test_a_write_is_refused_while_another_process_writes(path: Path) -> No
         with pytest.raises(LedgerError, match="another process"):
             await ledger.write({KEY: Entry(last_key="1")})
     assert not path.exists()
+
+
+async def test_a_copy_of_the_locks_descriptor_in_a_program_that_is_being_started_locks_nobody_out(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, copies = fcntl.flock, list[int]()
+
+    def lock(file: IO[str], how: int) -> None:
+        copies.append(os.dup(file.fileno()))
+        real(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", lock)
+    ledger = FileLedger(path)
+    for revision in ("one", "two"):
+        await ledger.load()
+        await ledger.write({}, LedgerFacts(cluster_uuid=revision))
+    for copy in copies:
+        os.close(copy)
+    assert (await ledger.load()).facts.cluster_uuid == "two"
 
 
 async def test_the_file_is_json_for_people_and_the_same_bytes_for_the_same_ledger(path: Path) -> None:
