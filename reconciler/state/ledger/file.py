@@ -136,7 +136,7 @@ class FileLedger:
             try:
                 yield
             finally:
-                # Not by closing alone: a program that is just being started still has a copy of the descriptor.
+                # Closing is not enough: a program that is just being started still has a copy of it.
                 fcntl.flock(lock, fcntl.LOCK_UN)
 
     def _replace(self, data: bytes) -> None:
