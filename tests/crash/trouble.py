@@ -32,7 +32,7 @@ class Trouble:
             # An error, not a signal, for us and for the programs that we start.
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             started = subprocess.Popen.__init__
-            subprocess.Popen.__init__ = functools.partialmethod(started, restore_signals=False)  # type: ignore[assignment,method-assign]
+            subprocess.Popen.__init__ = functools.partialmethod(started, restore_signals=False)  # type: ignore[assignment,method-assign]  # a method in its place
             self._points.room = 0
             self._points.unlimit_files()
         elif self._name == READ_ONLY:
