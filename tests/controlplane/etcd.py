@@ -63,8 +63,7 @@ class Etcd:
         """Makes the range what it was before; whether anything had come since."""
         now = self.entries(prefix, values=False)
         added = [key for key in now if key not in before]
-        # Owners go before what they own, or a controller would replace what it misses.
-        self.delete(sorted(added, key=lambda key: key.startswith(f"{prefix}/pods/")))
+        self.delete(added)
         for key, entry in before.items():
             gone = key not in now
             changed = not gone and now[key].revision != entry.revision

@@ -6,13 +6,15 @@ kubelets by `assets/stages.yaml`. Nothing runs in containers, so images are neve
 
 from __future__ import annotations
 
+import json
 import secrets
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tests.controlplane.build import build
 from tests.controlplane.cluster import Cluster, WaitError
@@ -29,6 +31,14 @@ USERS = {
     "scheduler": "system:kube-scheduler",
     "kwok": "plane:kwok",
     "probe": "plane:probe",
+}
+# What makes pods, by its folder in etcd, and how one of it makes none.
+WORKLOADS: dict[str, tuple[str, dict[str, Any]]] = {
+    "daemonsets": ("apps/v1", {"nodeSelector": {"kubernetes.io/hostname": "nowhere"}}),
+    "deployments": ("apps/v1", {"replicas": 0}),
+    "jobs": ("batch/v1", {"suspend": True}),
+    "replicasets": ("apps/v1", {"replicas": 0}),
+    "statefulsets": ("apps/v1", {"replicas": 0}),
 }
 
 
@@ -107,14 +117,45 @@ class ControlPlane(Cluster):
     def reset(self) -> None:
         """Puts the cluster back as it was at its start, or last remembered.
 
-        It goes past the API, so neither finalizers nor the audit log notice. Controllers may still
-        be acting on what they last saw, therefore it is done when a second look finds nothing new.
+        It goes past the API, so neither finalizers nor the audit log notice. Workloads go before
+        their pods, and their controllers must have noticed, or one would replace a pod that it
+        misses; claims of a StatefulSet made so late are nobody's and would stay. Controllers may
+        still be acting on what else they saw, therefore it is done when a second look finds
+        nothing new.
         """
+        self._forget_workloads()
         self.etcd.put_back(self._prefix, self._baseline)
         self.wait(
             lambda: not self.etcd.put_back(self._prefix, self._baseline),
             "the controllers coming to rest",
         )
+
+    def _forget_workloads(self) -> None:
+        """Deletes what makes pods, and waits until its controllers see a workload that came after."""
+        added = self.etcd.entries(self._prefix, values=False).keys() - self._baseline.keys()
+        kinds = {key: key.removeprefix(f"{self._prefix}/").partition("/")[0] for key in added}
+        self.etcd.delete(key for key in added if kinds[key] in WORKLOADS)
+        for kind in sorted(WORKLOADS.keys() & set(kinds.values())):
+            path = f"/apis/{WORKLOADS[kind][0]}/namespaces/default/{kind}"
+            name = self._api(path, _without_pods(kind))["metadata"]["name"]
+            self.wait(
+                partial(self._noticed, f"{path}/{name}"), f"the controller of {kind} noticing what went"
+            )
+
+    def _noticed(self, path: str) -> bool:
+        return bool(self._api(path)["status"].keys() & {"observedGeneration", "conditions"})
+
+    def _api(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """What the API server answers to a GET, or to a POST of a body, unnoticed by the audit log."""
+        context = ssl.create_default_context(cafile=str(self.ca_file))
+        opener = urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+        headers = {"Authorization": f"Bearer {self.tokens['probe']}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.server}{path}", data=data, headers=headers)
+        with opener.open(request, timeout=5) as answer:
+            return json.loads(answer.read()) if path != "/readyz" else answer.status == 200
 
     def trouble(self) -> str:
         """Says which process has ended, if one has."""
@@ -223,14 +264,7 @@ class ControlPlane(Cluster):
 
     def _apiserver_ready(self) -> bool:
         try:
-            context = ssl.create_default_context(cafile=str(self.ca_file))
-            opener = urllib.request.build_opener(
-                urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-            )
-            token = f"Bearer {self.tokens['probe']}"
-            request = urllib.request.Request(f"{self.server}/readyz", headers={"Authorization": token})
-            with opener.open(request, timeout=5) as answer:
-                return bool(answer.status == 200)
+            return bool(self._api("/readyz"))
         except OSError:  # not listening, no certificate yet, or 500 while it starts
             return False
 
@@ -255,6 +289,20 @@ class ControlPlane(Cluster):
 
     def _start(self, program: str, **flags: object) -> None:
         self._processes.start(program, self.programs[program], *_arguments(flags))
+
+
+def _without_pods(kind: str) -> dict[str, Any]:
+    """A workload that a controller has to look at, and nothing else."""
+    labels = {"app": "noticed"}
+    pod = {"containers": [{"name": "none", "image": "none"}], "restartPolicy": "Always"}
+    spec: dict[str, Any] = {"selector": {"matchLabels": labels}}
+    if kind == "jobs":  # their selector is the server's to choose, and their pods end
+        spec, pod["restartPolicy"] = {}, "Never"
+    spec["template"] = {"metadata": {"labels": labels}, "spec": pod}
+    return {
+        "metadata": {"generateName": "noticed-"},
+        "spec": spec | WORKLOADS[kind][1],
+    }
 
 
 def _arguments(flags: Mapping[str, object]) -> Iterator[str]:
