@@ -167,6 +167,11 @@ class App(Value, frozen=True, dict=True):
         """blake2b-256 (hex) of the canonical JSON of the stored form."""
         return digest_of(encode(self))
 
+    @cached_property
+    def line(self) -> str:
+        """Its line of what a snapshot's digest is of."""
+        return f"{self.key} {self.digest}\n"
+
     def as_uninstalled(self) -> "App":
         """What the API is told when the app is gone: its identity, the status, empty lists."""
         helm = msgspec.structs.replace(self.helm, status=UNINSTALLED)
@@ -255,7 +260,7 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
     @cached_property
     def digest(self) -> str:
         """blake2b-256 (hex) over the cluster UUID and the sorted lines ``<ns>/<name> <app digest>``."""
-        lines = sorted(f"{key} {app.digest}\n" for key, app in self.apps.items())
+        lines = sorted(app.line for app in self.apps.values())
         return digest_of((self.cluster_uuid + "\n" + "".join(lines)).encode())
 
 

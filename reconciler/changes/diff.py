@@ -38,10 +38,8 @@ def diff(
     cluster_before = None if before is None else before.cluster
     known = revisions or {}
     changes = []
-    for key in sorted(old.keys() | after.apps.keys()):
+    for key in sorted(_differing(old, after.apps)):
         was, now = old.get(key), after.apps.get(key)
-        if was is not None and now is not None and was.digest == now.digest:
-            continue
         operation = _operation(was, now, key, cluster_before, after.cluster)
         changes.append(
             AppChange(
@@ -54,6 +52,14 @@ def diff(
             )
         )
     return Changeset(tuple(changes), cluster_before, after.cluster)
+
+
+def _differing(old: Mapping[AppKey, App], new: Mapping[AppKey, App]) -> Iterator[AppKey]:
+    for key, now in new.items():
+        was = old.get(key)
+        if was is None or (was is not now and was.digest != now.digest):
+            yield key
+    yield from old.keys() - new.keys()
 
 
 def _operation(

@@ -100,7 +100,7 @@ class History:
             happened=self.time,
             recorded=self.time,
             sign=None if self.key is None else self.key.sign,
-        )
+        ).oid
         git(self.path, "update-ref", f"refs/heads/{BRANCH}", commit)
         self.ids.append(commit)
         return commit

@@ -53,7 +53,7 @@ def make_child(cache: Path, parent: str) -> str:
         author="A <a@b>",
         happened=HAPPENED,
         recorded=RECORDED,
-    )
+    ).oid
 
 
 class TestDurability:

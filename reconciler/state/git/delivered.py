@@ -154,7 +154,7 @@ class GitDelivered:
             if acked.app is not None or key in keys:
                 files[f"{self._directory}/{layout.app_file(key)}"] = _document(acked)
         files[f"{self._directory}/{UNINSTALLED_FILE}"] = dump_ended(after) if after else None
-        commit = objects.make_commit(
+        made = objects.make_commit(
             self._repository,
             parent=tip,
             files=files,
@@ -164,11 +164,11 @@ class GitDelivered:
             recorded=at,
             sign=self._sign,
         )
-        if not self._branches.advance(self._ref, old=tip, new=commit):
+        if not self._branches.advance(self._ref, old=tip, new=made.oid):
             raise LostRaceError(f"{self._ref} was moved by somebody else: it is the reconciler's own branch")
         forgotten = {each.key for each in before} - {each.key for each in after}
         left = {key: there for key, there in keys.items() if key not in forgotten}
-        self._read = (commit, left | {key: acked.key for key, acked in changed.items()})
+        self._read = (made.oid, left | {key: acked.key for key, acked in changed.items()})
 
     def _ended_in(self, tip: str | None) -> tuple[Ended, ...]:
         oid = None if tip is None else self._files_in(tip)[0]

@@ -10,6 +10,7 @@ from itertools import pairwise
 
 import msgspec
 
+from reconciler.state.git import layout
 from reconciler.state.git.layout import moment, parse_message
 from reconciler.state.git.plumbing import GitError, Repository
 from reconciler.state.store import Message, Revision
@@ -228,6 +229,13 @@ def changes_below(repository: Repository, commit: str, path: str, *, without: st
             yield FileChange(oid, author, is_merge, word, "" if set(after) == {"0"} else after)
 
 
+class Made(msgspec.Struct, frozen=True):
+    """A commit that was made, and what it has at the path that was asked for."""
+
+    oid: str
+    entry: Entry | None
+
+
 def make_commit(
     repository: Repository,
     *,
@@ -238,11 +246,13 @@ def make_commit(
     happened: datetime,
     recorded: datetime,
     sign: Callable[[bytes], str] | None = None,
-) -> str:
-    """Make a commit that differs from its parent in these files (None: deleted) alone, and tell its hash.
+    asked: str = layout.ROOT,
+) -> Made:
+    """Make a commit that differs from its parent in these files (None: deleted) alone.
 
-    ``author`` is ``Name <email>``. ``sign``: from a commit's bytes to an armored signature. Small imports
-    stay loose objects (git's ``fastimport.unpackLimit``, 100), which housekeeping packs.
+    ``author`` is ``Name <email>``. ``asked``: a path to tell of. ``sign``: from a commit's bytes to an
+    armored signature. Small imports stay loose objects (git's ``fastimport.unpackLimit``, 100), which
+    housekeeping packs.
     """
     text = message.render().encode(errors="replace")
     lines = [
@@ -260,10 +270,11 @@ def make_commit(
         else:
             lines.append(b"M 100644 inline %b\ndata %d\n%b\n" % (path.encode(), len(content), content))
     zeros = "0" * (len(parent) if parent is not None else _hash_length(repository))
-    lines.append(f"\nget-mark :1\nreset {_NOWHERE}\nfrom {zeros}\n\ndone\n".encode())
-    made = repository.run("fast-import", "--quiet", "--done", "--date-format=raw", stdin=b"".join(lines))
-    commit = made.decode().strip()
-    return commit if sign is None else _signed(repository, commit, sign)
+    lines.append(f"\nget-mark :1\nls :1 {asked}\nreset {_NOWHERE}\nfrom {zeros}\n\ndone\n".encode())
+    said = repository.run("fast-import", "--quiet", "--done", "--date-format=raw", stdin=b"".join(lines))
+    commit, listed = said.decode().splitlines()
+    entry = None if listed.startswith("missing ") else Entry(*listed.partition("\t")[0].split(" "))
+    return Made(commit if sign is None else _signed(repository, commit, sign), entry)
 
 
 def _signed(repository: Repository, commit: str, sign: Callable[[bytes], str]) -> str:

@@ -19,7 +19,7 @@ from reconciler.model import App, AppKey, Snapshot
 from reconciler.state.git import layout, objects
 from reconciler.state.git.branches import Branches
 from reconciler.state.git.edits import SHORT, edits
-from reconciler.state.git.history import GitHistory, directory_at
+from reconciler.state.git.history import GitHistory
 from reconciler.state.git.keeping import Keeping, is_open_ended
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.git.retry import until_landed
@@ -99,7 +99,7 @@ class GitTrack:
         if self._signing is not None:
             await self._signing.prepare()
 
-        def make(parent: str | None, undone: Mapping[str, bytes | None]) -> str:
+        def make(parent: str | None, undone: Mapping[str, bytes | None]) -> objects.Made:
             return objects.make_commit(
                 self._repository,
                 parent=parent,
@@ -109,6 +109,7 @@ class GitTrack:
                 happened=happened,
                 recorded=recorded,
                 sign=None if self._signing is None else self._signing.sign,
+                asked=self._directory,
             )
 
         def attempt() -> Recorded | None:
@@ -248,7 +249,7 @@ class GitTrack:
         return self._view
 
     def _attempt(
-        self, make: Callable[[str | None, Mapping[str, bytes | None]], str], on: Recorded | None
+        self, make: Callable[[str | None, Mapping[str, bytes | None]], objects.Made], on: Recorded | None
     ) -> tuple[str, str] | None:
         """The commit that was appended, and the tree of our directory in it; None when a race was lost."""
         view = self._look()
@@ -258,16 +259,15 @@ class GitTrack:
             raise LostRaceError(f"{self._directory} in {self._ref} is not at the commit that was built on")
         view = self._rescue(view)
         undone = restored(self._repository, self._directory, view.edits)
-        commit = make(view.base, undone)
-        entry = directory_at(self._repository, commit, self._directory, self._ref)
-        if entry is None or (not undone and entry.oid == view.tree):
+        made = make(view.base, undone)
+        if made.entry is None or (not undone and made.entry.oid == view.tree):
             raise ValueError("the changes change nothing")
         if not self._branches.advance(
-            self._ref, old=view.tip, new=commit, notes=self._keeping.as_own(commit)
+            self._ref, old=view.tip, new=made.oid, notes=self._keeping.as_own(made.oid)
         ):
             return None
-        self._noted = commit
-        return commit, entry.oid
+        self._noted = made.oid
+        return made.oid, made.entry.oid
 
     def _fetch_again(self, own: str) -> None:
         """At once, so that what is known of the branch is not lost with the cache that was made again."""
