@@ -63,7 +63,10 @@ class LedgerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     (its first quiet state belongs to that change). ``gaps``: times without a look that no revision tells
     of yet, each as the text of a ``Gap`` trailer. ``location``, ``revision``: where the last revision was
     recorded, for people and without credentials, and its id. ``protest``: the Instance under which word of
-    a second writer was left in the store, while it stands. The reconcile writes these, delivery the entries.
+    a second writer was left in the store, while it stands. ``required``: while approval is required, the
+    newest commit that the approved branch had when that began ("" for none); None while it is not.
+    ``removals``: what the brake holds back since when, "" while it holds nothing. The reconcile writes these,
+    delivery the entries.
     """
 
     cluster_uuid: str = ""
@@ -76,6 +79,8 @@ class LedgerFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     location: str = ""
     revision: str = ""
     protest: str = ""
+    required: str | None = None
+    removals: str = ""
 
 
 class LedgerView(msgspec.Struct, frozen=True):

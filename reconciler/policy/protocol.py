@@ -36,6 +36,8 @@ class Reason(StrEnum):
     NEVER = "Never"  # the policy is to push nothing
     GONE = "Gone"  # the cluster does not have it any more, which is not recorded yet
     ABSENCE_UNPROVEN = "AbsenceUnproven"  # it left the snapshot, but no complete look says that it is gone
+    UNAPPROVED = "Unapproved"  # people have not signed it off
+    REFUSED = "Refused"  # what people signed off was never recorded
     REJECTED = "Rejected"  # the API refused this content
 
 

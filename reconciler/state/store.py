@@ -13,6 +13,7 @@ import msgspec
 
 from reconciler.changes.change import Changeset
 from reconciler.model import App, AppKey, Snapshot
+from reconciler.policy.approval import Approval
 from reconciler.policy.entry import Acked
 
 
@@ -175,6 +176,28 @@ class DeliveredBranch(Protocol):
         ...
 
 
+class ApprovedTrack(Protocol):
+    """What people signed off of one cluster's record. Only people move it."""
+
+    @property
+    def name(self) -> str:
+        """What people know it by: the branch."""
+        ...
+
+    async def tip(self) -> str:
+        """Its newest commit, or "" when there is none. Raises StoreError when it cannot be read."""
+        ...
+
+    async def read(self, since: str, observed: Recorded | None) -> Approval:
+        """What it approves, compared with where it stood at ``since`` ("": it was not there). Cheap while
+        neither it nor the record has moved.
+
+        ``observed``: the newest revision of the record. Raises StoreError when it cannot be read, or when
+        what it rests on cannot be had.
+        """
+        ...
+
+
 class Store(Protocol):
     """Where snapshots are kept. ``location`` is for people and holds no credentials."""
 
@@ -196,6 +219,10 @@ class Store(Protocol):
 
     def delivered(self, cluster_uuid: str, endpoint: str) -> DeliveredBranch | None:
         """What the API at this endpoint was told of a cluster; None where the store does not show it."""
+        ...
+
+    def approved(self, cluster_uuid: str) -> ApprovedTrack | None:
+        """The approved track of a cluster, the same object each time; None where the store has none."""
         ...
 
     async def close(self) -> None:

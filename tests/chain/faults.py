@@ -20,6 +20,7 @@ from reconciler.settings import ApiSettings
 from reconciler.state.configmap.access import ConfigMapAccess
 from reconciler.state.ledger.contract import Ledger
 from reconciler.state.store import (
+    ApprovedTrack,
     ClusterDirectory,
     DeliveredBranch,
     Message,
@@ -101,6 +102,9 @@ class FaultyLedger:
 
     def shard_of(self, key: AppKey) -> str:
         return self._inner.shard_of(key)
+
+    def approved(self, cluster_uuid: str) -> ApprovedTrack | None:
+        return self._inner.approved(cluster_uuid)
 
     async def close(self) -> None:
         await self._inner.close()
@@ -189,6 +193,9 @@ class FaultyStore:
     def delivered(self, cluster_uuid: str, endpoint: str) -> DeliveredBranch | None:
         inner = self._inner.delivered(cluster_uuid, endpoint)
         return None if inner is None else FaultyDelivered(inner, self._faults)
+
+    def approved(self, cluster_uuid: str) -> ApprovedTrack | None:
+        return self._inner.approved(cluster_uuid)
 
     async def close(self) -> None:
         await self._inner.close()

@@ -22,7 +22,7 @@ from reconciler.state.git.network.remote import Remote
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.git.track import GitTrack
 from reconciler.state.signing.key import Signing
-from reconciler.state.store import ClusterDirectory, Revision
+from reconciler.state.store import ApprovedTrack, ClusterDirectory, Revision
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -117,6 +117,9 @@ class GitStore:
                 subject_suffix=self._subject_suffix,
             )
         return self._tracks[cluster_uuid]
+
+    def approved(self, cluster_uuid: str) -> ApprovedTrack | None:
+        return None
 
     def delivered(self, cluster_uuid: str, endpoint: str) -> GitDelivered:
         """The branch that shows what the API at this endpoint was told of a cluster."""
