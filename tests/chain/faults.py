@@ -103,9 +103,6 @@ class FaultyLedger:
     def shard_of(self, key: AppKey) -> str:
         return self._inner.shard_of(key)
 
-    def approved(self, cluster_uuid: str) -> ApprovedTrack | None:
-        return self._inner.approved(cluster_uuid)
-
     async def close(self) -> None:
         await self._inner.close()
 
