@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import ForbiddenError, NotFoundError, StoreError
+from reconciler.policy.entry import Acked
+from reconciler.state.git.layout import delivered_ref
 from reconciler.state.git.store import GitStore, open_git_store
 from reconciler.state.signing.allowed_signers import signers_line
 from reconciler.state.signing.key import Signing
 from reconciler.state.signing.signature import SignatureWrongError, load_signing_key, parse_public_key, verify
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
-from tests.git.actions import append, is_clean
+from tests.git.actions import RECORDED, append, is_clean
 from tests.git.factory import git, refs
 
 EMAIL = "records@example.org"
@@ -144,6 +146,24 @@ def files_with(folder: Path, pieces: list[bytes]) -> list[Path]:
 
 def store_path(folder: Path) -> Path:
     return folder / "state.git"
+
+
+async def test_what_was_delivered_is_signed_with_the_key_of_now(
+    tmp_path: Path, new_key: Callable[..., Path]
+) -> None:
+    keys = [new_key(), new_key(name="b")]
+    secrets = Secrets()
+    store = open_signed(tmp_path, secrets)
+    branch, app = store.delivered(CLUSTER_UUID, "https://api.example.com/apps"), make_app()
+    seen = []
+    for number, key in enumerate(keys):
+        secrets.data = {"identity": key.read_bytes()}
+        told = Acked(f"019a1e1{number}-0000-7000-8000-000000000000", app.app_uuid, RECORDED, app, 200)
+        await branch.follow({app.key: told}, {app.key}, instance="i1", at=RECORDED)
+        text, signature = signed_parts(store_path(tmp_path), delivered_ref(CLUSTER_UUID))
+        seen.append(verify(signature, text).text)
+    assert seen == [public_half(key) for key in keys]
+    await store.close()
 
 
 async def test_a_replaced_key_signs_the_next_commit(tmp_path: Path, new_key: Callable[..., Path]) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from reconciler.errors import FormatError, LostRaceError
 from reconciler.model import App, AppKey, Record
 from reconciler.policy.entry import Acked
@@ -22,9 +24,20 @@ from reconciler.state.documents import Ended, Told, dump_ended, dump_told, load_
 from reconciler.state.git import layout, objects
 from reconciler.state.git.branches import Branches
 from reconciler.state.git.plumbing import Repository
+from reconciler.state.signing.key import Signing
 from reconciler.state.store import Message
 
 _Result = TypeVar("_Result")
+
+
+class _Branch(msgspec.Struct, frozen=True):
+    """What the branch has at ``tip``. ``anew``: it is about another API, and what it has is not ours."""
+
+    tip: str | None
+    keys: Mapping[AppKey, str] = {}
+    ended: tuple[Ended, ...] = ()
+    anew: bool = False
+
 
 UNINSTALLED_FILE = "uninstalled.yaml"
 ENDPOINT = "Endpoint"
@@ -50,7 +63,7 @@ class GitDelivered:
         cluster_uuid: str,
         endpoint: str,
         author: str,
-        sign: Callable[[bytes], str] | None = None,
+        signing: Signing | None = None,
         subject_suffix: str = "",
     ) -> None:
         self._store = store
@@ -62,8 +75,8 @@ class GitDelivered:
         self._endpoint = endpoint
         self._author = author
         self._subject_suffix = subject_suffix
-        self._sign = sign
-        self._read: tuple[str | None, Mapping[AppKey, str]] | None = None
+        self._signing = signing
+        self._read: _Branch | None = None
 
     async def keys(self) -> Mapping[AppKey, str]:
         """By app the Idempotency-Key under which the branch says that the API took it last.
@@ -71,7 +84,7 @@ class GitDelivered:
         None of another endpoint. Raises StoreError when the branch cannot be read, FormatError when it is
         not what we wrote.
         """
-        return await self._store.perform(lambda: self._keys(self._branches.tip(self._ref)))
+        return await self._store.perform(lambda: self._look().keys)
 
     async def app(self, key: AppKey) -> App | None:
         """What the branch has of an app; its record block is empty. None if there is nothing."""
@@ -87,19 +100,28 @@ class GitDelivered:
         """
         trailers = (("Cluster-UUID", self._cluster_uuid), ("Instance", instance), (ENDPOINT, self._endpoint))
         message = layout.tidy(message_of(changed, trailers), self._subject_suffix)
+        if self._signing is not None:
+            await self._signing.prepare()
         await self._store.perform(lambda: self._follow(changed, frozenset(known), message, at))
 
-    def _keys(self, tip: str | None) -> Mapping[AppKey, str]:
-        if self._read is None or self._read[0] != tip:
-            self._read = (tip, self._keys_in(tip))
-        return self._read[1]
+    def _look(self) -> _Branch:
+        tip = self._branches.tip(self._ref)
+        if self._read is None or self._read.tip != tip:
+            self._read = self._branch_at(tip)
+        return self._read
 
-    def _keys_in(self, tip: str | None) -> dict[AppKey, str]:
-        if tip is None or self._endpoint_of(tip) != self._endpoint:
-            return {}
-        ended, files = self._files_in(tip)
-        contents = objects.read_blobs(self._repository, [*files.values(), *([ended] if ended else [])])
-        found = {each.key: each.idempotency_key for each in self._ended(contents, ended)}
+    def _branch_at(self, tip: str | None) -> _Branch:
+        if tip is None:
+            return _Branch(tip)
+        newest = objects.last_revision(self._repository, tip, self._directory)
+        if newest is None or newest.message.trailer(ENDPOINT) != self._endpoint:
+            return _Branch(tip, anew=True)
+        uninstalled, files = self._files_in(tip)
+        wanted = [*files.values(), *([uninstalled] if uninstalled else [])]
+        contents = objects.read_blobs(self._repository, wanted)
+        where = f"{self._directory}/{UNINSTALLED_FILE} in {self._ref}"
+        ended = load_ended(contents[uninstalled], where) if uninstalled else ()
+        keys = {each.key: each.idempotency_key for each in ended}
         for key, oid in files.items():
             first, _, _ = contents[oid].partition(b"\n")
             if not first.startswith(_KEY):
@@ -107,12 +129,8 @@ class GitDelivered:
                 raise FormatError(
                     f"{where} is not what the reconciler wrote: delete the branch, and it is made again"
                 )
-            found[key] = first.removeprefix(_KEY).decode(errors="replace").strip("'\"")
-        return found
-
-    def _endpoint_of(self, tip: str) -> str:
-        newest = objects.last_revision(self._repository, tip, self._directory)
-        return "" if newest is None else newest.message.trailer(ENDPOINT)
+            keys[key] = first.removeprefix(_KEY).decode(errors="replace").strip("'\"")
+        return _Branch(tip, keys, ended)
 
     def _files_in(self, tip: str) -> tuple[str | None, dict[AppKey, str]]:
         """The blob of the file of ended apps, and those of the others by app."""
@@ -125,10 +143,6 @@ class GitDelivered:
             key: entry.oid for path, entry in entries.items() if (key := layout.key_of(path)) is not None
         }
         return None if ended is None else ended.oid, files
-
-    def _ended(self, contents: Mapping[str, bytes], oid: str | None) -> tuple[Ended, ...]:
-        where = f"{self._directory}/{UNINSTALLED_FILE} in {self._ref}"
-        return () if oid is None else load_ended(contents[oid], where)
 
     def _app(self, key: AppKey) -> App | None:
         tip = self._branches.tip(self._ref)
@@ -144,35 +158,28 @@ class GitDelivered:
     def _follow(
         self, changed: Mapping[AppKey, Acked], known: frozenset[AppKey], message: Message, at: datetime
     ) -> None:
-        tip = self._branches.tip(self._ref)
-        keys = self._keys(tip)
-        anew = tip is not None and self._endpoint_of(tip) != self._endpoint
-        before = self._ended_in(None if anew else tip)
-        after = _after(before, changed, known)
-        files: dict[str, bytes | None] = {self._directory: None} if anew else {}
+        branch = self._look()
+        after = _after(branch.ended, changed, known)
+        files: dict[str, bytes | None] = {self._directory: None} if branch.anew else {}
         for key, acked in changed.items():
-            if acked.app is not None or key in keys:
+            if acked.app is not None or key in branch.keys:
                 files[f"{self._directory}/{layout.app_file(key)}"] = _document(acked)
         files[f"{self._directory}/{UNINSTALLED_FILE}"] = dump_ended(after) if after else None
         made = objects.make_commit(
             self._repository,
-            parent=tip,
+            parent=branch.tip,
             files=files,
             message=message,
             author=self._author,
             happened=at,
             recorded=at,
-            sign=self._sign,
+            sign=None if self._signing is None else self._signing.sign,
         )
-        if not self._branches.advance(self._ref, old=tip, new=made.oid):
+        if not self._branches.advance(self._ref, old=branch.tip, new=made.oid):
             raise LostRaceError(f"{self._ref} was moved by somebody else: it is the reconciler's own branch")
-        forgotten = {each.key for each in before} - {each.key for each in after}
-        left = {key: there for key, there in keys.items() if key not in forgotten}
-        self._read = (made.oid, left | {key: acked.key for key, acked in changed.items()})
-
-    def _ended_in(self, tip: str | None) -> tuple[Ended, ...]:
-        oid = None if tip is None else self._files_in(tip)[0]
-        return self._ended({} if oid is None else objects.read_blobs(self._repository, [oid]), oid)
+        forgotten = {each.key for each in branch.ended} - {each.key for each in after}
+        left = {key: there for key, there in branch.keys.items() if key not in forgotten}
+        self._read = _Branch(made.oid, left | {key: acked.key for key, acked in changed.items()}, after)
 
 
 def _after(

@@ -131,7 +131,7 @@ class GitStore:
                 cluster_uuid=cluster_uuid,
                 endpoint=endpoint,
                 author=self._author,
-                sign=None if self._signing is None else self._signing.sign,
+                signing=self._signing,
                 subject_suffix=self._subject_suffix,
             )
         return self._delivered[cluster_uuid, endpoint]
