@@ -19,10 +19,7 @@ from reconciler.policy.entry import EMPTY, Entry, LedgerFacts
 from reconciler.policy.keys import drawn_at
 from reconciler.policy.protocol import told
 from reconciler.project import GitState, Spec, moment
-from reconciler.state.store import Recorded, Store, Track
-
-PREVIOUS = "Previous"
-"""The trailer that names where the older history is: a place, a space, and its last revision."""
+from reconciler.state.store import Recorded, Store, Track, Trailer
 
 _SECOND = timedelta(seconds=1)
 _SHOWN = 12  # characters of a revision
@@ -49,7 +46,7 @@ class Continuity(msgspec.Struct, frozen=True):
 
     def trailers(self) -> tuple[tuple[str, str], ...]:
         """What a commit says of it for programs."""
-        return ((PREVIOUS, _previous(self.known)),) if self.course is Course.MOVED else ()
+        return ((Trailer.PREVIOUS, _previous(self.known)),) if self.course is Course.MOVED else ()
 
     def notes(self, tip: Recorded | None) -> tuple[str, ...]:
         """What a commit on top of ``tip`` says of it for people."""
@@ -79,7 +76,7 @@ async def _course(track: Track, tip: Recorded | None, known: LedgerFacts, place:
         return Course.ON if await _has(track, tip, known.revision) else Course.SET_BACK
     if tip is None:
         return Course.MOVED
-    if tip.revision.message.trailer(PREVIOUS) == _previous(known):
+    if tip.revision.message.trailer(Trailer.PREVIOUS) == _previous(known):
         return Course.ON  # told already, by a commit that the ledger has not heard of
     # A commit's hash is the same wherever a repository was moved to; a number is not.
     is_copy = not known.revision.startswith("r") and await _has(track, tip, known.revision)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from reconciler.model import Snapshot, rfc3339
-from reconciler.state.store import Recorded
+from reconciler.state.store import Recorded, Trailer
 
 
 class Gaps:
@@ -51,7 +51,7 @@ class Gaps:
         if tip is not None and tip.snapshot.cluster.policy.stop and not snapshot.cluster.policy.stop:
             found.append(text(tip.revision.recorded, now, "stopped"))
         told = (
-            {value for name, value in tip.revision.message.trailers if name == "Gap"}
+            {value for name, value in tip.revision.message.trailers if name == Trailer.GAP}
             if tip is not None
             else set()
         )

@@ -23,7 +23,7 @@ from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import REMEMBERED
 from reconciler.project import Project
 from reconciler.state.ledger.contract import Ledger
-from reconciler.state.store import DeliveredBranch, Message, Recorded, Store, Track
+from reconciler.state.store import DeliveredBranch, Message, Recorded, Store, Track, Trailer
 
 TAKE_OVER = "hossted.com/take-over"
 """The annotation that accepts another writer's Instance."""
@@ -188,7 +188,7 @@ class Leadership:
         the record lately."""
         accepted = _accepted(project, tip, view.facts)
         if view.suspect and tip is not None:  # nobody knows any more which Instances were ours
-            accepted = tip.revision.message.trailer("Instance")
+            accepted = tip.revision.message.trailer(Trailer.INSTANCE)
         return facts.facts_of(
             view,
             cluster_uuid=whose.cluster_uuid,
@@ -222,10 +222,10 @@ class Leadership:
         subject, body = text_of(decision, tip, course)
         gaps = self.gaps.trailers(tip, snapshot, view.facts.gaps, now)
         trailers = (
-            ("Cluster-UUID", snapshot.cluster_uuid),
-            ("Snapshot", snapshot.digest),
-            ("Instance", self._instance),
-            *(("Gap", gap) for gap in gaps),
+            (Trailer.CLUSTER_UUID, snapshot.cluster_uuid),
+            (Trailer.SNAPSHOT, snapshot.digest),
+            (Trailer.INSTANCE, self._instance),
+            *((Trailer.GAP, gap) for gap in gaps),
             *course.trailers(),
         )
         recorded = await track.append(
@@ -254,13 +254,13 @@ def text_of(decision: Decision, tip: Recorded | None, course: Continuity) -> Com
 
 def _accepted(project: Project, tip: Recorded | None, known: LedgerFacts) -> str:
     """The Instance of the tip, if it is a stranger's that a person has accepted, else ""."""
-    instance = tip.revision.message.trailer("Instance") if tip is not None else ""
+    instance = tip.revision.message.trailer(Trailer.INSTANCE) if tip is not None else ""
     accepted = instance not in known.instances and instance == project.annotations.get(TAKE_OVER, "")
     return instance if accepted else ""
 
 
 def _check_writer(project: Project, tip: Recorded | None, known: LedgerFacts) -> None:
-    instance = tip.revision.message.trailer("Instance") if tip is not None else ""
+    instance = tip.revision.message.trailer(Trailer.INSTANCE) if tip is not None else ""
     if tip is not None and instance and instance not in known.instances:
         raise SecondWriterError(
             f"revision {tip.revision.id[:12]} was written by another reconciler (Instance {instance}): "

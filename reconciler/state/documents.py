@@ -105,8 +105,10 @@ def load_app(data: bytes, where: str) -> App:
 def load_cluster(data: bytes, where: str) -> Cluster:
     """The inverse of ``dump_cluster``; FormatError for a newer format and for what is no such document."""
     loaded = _load(data, where)
-    if isinstance(loaded, dict):
-        refuse_newer(loaded.get("format"), where)
+    if found := _newer_format(loaded):
+        raise FormatError(
+            f"{where} has format {found}, and this program knows formats up to {FORMAT}: upgrade the program"
+        )
     return _convert(loaded, Cluster, where)
 
 
@@ -131,20 +133,15 @@ def load_kube_system_uid(data: bytes, where: str) -> str:
 
 def is_newer(data: bytes, where: str) -> bool:
     """Whether it is a ``cluster.yaml`` of a newer format; False for what cannot be read at all."""
-    try:
-        loaded = _load(data, where)
-    except FormatError:
-        return False
+    with contextlib.suppress(FormatError):
+        return _newer_format(_load(data, where)) > 0
+    return False
+
+
+def _newer_format(loaded: object) -> int:
+    """The format of a ``cluster.yaml`` if it is newer than this program's, else 0."""
     found = loaded.get("format") if isinstance(loaded, dict) else None
-    return isinstance(found, int) and found > FORMAT
-
-
-def refuse_newer(found: object, where: str) -> None:
-    """FormatError when ``found``, a document's ``format``, is a newer one than this program's."""
-    if isinstance(found, int) and found > FORMAT:
-        raise FormatError(
-            f"{where} has format {found}, and this program knows formats up to {FORMAT}: upgrade the program"
-        )
+    return found if isinstance(found, int) and found > FORMAT else 0
 
 
 def _yaml() -> YAML:

@@ -7,6 +7,7 @@ once it is durable where the store is (for git with a remote: there).
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 import msgspec
@@ -15,6 +16,19 @@ from reconciler.changes.change import Changeset
 from reconciler.model import App, AppKey, Snapshot
 from reconciler.policy.approval import Approval
 from reconciler.policy.entry import Acked
+
+
+class Trailer(StrEnum):
+    """What a revision's trailers are called."""
+
+    CLUSTER_UUID = "Cluster-UUID"
+    SNAPSHOT = "Snapshot"  # the snapshot's digest
+    INSTANCE = "Instance"  # of the leadership that wrote it
+    GAP = "Gap"  # a time without a look
+    PREVIOUS = "Previous"  # where the older history is: a place, a space, and its last revision
+    ENDPOINT = "Endpoint"  # of the API that was told, on the delivered branch; so are the next two
+    IDEMPOTENCY_KEY = "Idempotency-Key"
+    API_STATUS = "API-Status"
 
 
 class Message(msgspec.Struct, frozen=True):

@@ -8,13 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from reconciler.operator.continuity import PREVIOUS
 from reconciler.project import ConfigMapState, Duration, GitState, HelmStatus, Status
 from reconciler.state.configmap.store import ConfigMapStore
 from reconciler.state.git.store import open_git_store
 from reconciler.state.ledger.configmaps import ConfigMapLedger
 from reconciler.state.ledger.contract import Ledger
-from reconciler.state.store import Recorded, Store
+from reconciler.state.store import Recorded, Store, Trailer
 from tests.chain.faults import Faults, FaultyAccess, When
 from tests.chain.world import NAMESPACE, World
 from tests.git.actions import is_clean
@@ -96,7 +95,7 @@ def installed(world: World, number: int = 20) -> None:
 
 
 def previous(tip: Recorded) -> str:
-    return tip.revision.message.trailer(PREVIOUS)
+    return tip.revision.message.trailer(Trailer.PREVIOUS)
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["in one process", "restarted"])
@@ -145,7 +144,7 @@ async def first_there(world: Movable, state: State) -> Recorded:
     store = world.disks.store_of(state)
     track = store.track(world.cluster_uuid)
     found = [each async for each in track.history()]
-    moved = next(each for each in found if each.message.trailer(PREVIOUS))
+    moved = next(each for each in found if each.message.trailer(Trailer.PREVIOUS))
     recorded = await track.at(moved.id)
     await store.close()
     return recorded

@@ -20,7 +20,7 @@ from reconciler.state.configmap.documents import Entry, Head, PackRef, Part, Pro
 from reconciler.state.configmap.parts import GoneError, Parts
 from reconciler.state.configmap.reading import RESTARTS, Reader, View
 from reconciler.state.configmap.writing import Writer
-from reconciler.state.store import Message, Recorded, Revision
+from reconciler.state.store import Message, Recorded, Revision, Trailer
 
 
 class ConfigMapTrack:
@@ -378,5 +378,5 @@ def _with_uids(head: Head, uids: Mapping[str, str]) -> Head:
 
 def _protests(head: Head | None, message: Message) -> tuple[Protest, ...]:
     """Those against who writes this."""
-    writer = message.trailer("Instance")
+    writer = message.trailer(Trailer.INSTANCE)
     return tuple(one for one in (head.protests if head else ()) if one.against == writer)

@@ -25,7 +25,7 @@ from reconciler.state.git import layout, objects
 from reconciler.state.git.branches import Branches
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.signing.key import Signing
-from reconciler.state.store import Message
+from reconciler.state.store import Message, Trailer
 
 _Result = TypeVar("_Result")
 
@@ -40,7 +40,6 @@ class _Branch(msgspec.Struct, frozen=True):
 
 
 UNINSTALLED_FILE = "uninstalled.yaml"
-ENDPOINT = "Endpoint"
 
 _KEY = b"idempotency_key: "
 
@@ -98,7 +97,11 @@ class GitDelivered:
         ``known``: the apps of the ledger; of others no end is remembered any more. Raises LostRaceError
         when somebody else moved the branch, StoreError when it cannot be written.
         """
-        trailers = (("Cluster-UUID", self._cluster_uuid), ("Instance", instance), (ENDPOINT, self._endpoint))
+        trailers = (
+            (Trailer.CLUSTER_UUID, self._cluster_uuid),
+            (Trailer.INSTANCE, instance),
+            (Trailer.ENDPOINT, self._endpoint),
+        )
         message = layout.tidy(message_of(changed, trailers), self._subject_suffix)
         if self._signing is not None:
             await self._signing.prepare()
@@ -114,7 +117,7 @@ class GitDelivered:
         if tip is None:
             return _Branch(tip)
         newest = objects.last_revision(self._repository, tip, self._directory)
-        if newest is None or newest.message.trailer(ENDPOINT) != self._endpoint:
+        if newest is None or newest.message.trailer(Trailer.ENDPOINT) != self._endpoint:
             return _Branch(tip, anew=True)
         uninstalled, files = self._files_in(tip)
         wanted = [*files.values(), *([uninstalled] if uninstalled else [])]
@@ -215,5 +218,5 @@ def _outcome(acked: Acked) -> str:
 
 
 def _trailers(key: AppKey, acked: Acked) -> tuple[tuple[str, str], ...]:
-    status = () if acked.status == 0 else (("API-Status", f"{acked.status} {key}"),)
-    return (("Idempotency-Key", f"{acked.key} {key}"), *status)
+    status = () if acked.status == 0 else ((Trailer.API_STATUS, f"{acked.status} {key}"),)
+    return ((Trailer.IDEMPOTENCY_KEY, f"{acked.key} {key}"), *status)

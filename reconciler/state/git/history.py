@@ -11,7 +11,7 @@ from reconciler.state.git.branches import Branches
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.git.shallow import boundary, is_shallow, reaches_boundary
 from reconciler.state.git.snapshots import Snapshots
-from reconciler.state.store import Recorded, Revision
+from reconciler.state.store import Recorded, Revision, Trailer
 
 _LEAST = 4  # digits that git takes for an abbreviated hash
 _HASH_PREFIX = re.compile(rf"[0-9a-f]{{{_LEAST},64}}")
@@ -89,7 +89,7 @@ class GitHistory:
         entry = directory_at(self._repository, revision.id, self._directory, self._ref)
         if entry is None:
             return None
-        return Recorded(revision, self._snapshots.read(entry.oid, revision.message.trailer("Snapshot")))
+        return Recorded(revision, self._snapshots.read(entry.oid, revision.message.trailer(Trailer.SNAPSHOT)))
 
     def _find(self, prefix: str) -> Revision:
         """The revision of that id, or of that beginning of one."""

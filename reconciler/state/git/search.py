@@ -11,11 +11,7 @@ from reconciler.state.git import objects
 from reconciler.state.git.branches import Branches
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.git.shallow import reaches_boundary
-from reconciler.state.store import Message, Revision
-
-CLUSTER = "Cluster-UUID"
-INSTANCE = "Instance"
-SNAPSHOT = "Snapshot"
+from reconciler.state.store import Message, Revision, Trailer
 
 _AT_ONCE = 20
 _CANDIDATES = 200  # that say that they are ours; so many in a row that are not are no accident
@@ -24,9 +20,9 @@ _CANDIDATES = 200  # that say that they are ours; so many in a row that are not 
 def says_ours(message: Message, cluster_uuid: str) -> bool:
     """Whether the trailers are those of a commit of the reconciler's for this cluster."""
     return (
-        message.trailer(CLUSTER) == cluster_uuid
-        and message.trailer(INSTANCE) != ""
-        and message.trailer(SNAPSHOT) != ""
+        message.trailer(Trailer.CLUSTER_UUID) == cluster_uuid
+        and message.trailer(Trailer.INSTANCE) != ""
+        and message.trailer(Trailer.SNAPSHOT) != ""
     )
 
 
@@ -43,7 +39,7 @@ def newest_own(
     say; of two lines that were merged, the one that was recorded later counts. Only what is at hand is
     searched.
     """
-    words = (f"{CLUSTER}: {cluster_uuid}", f"{INSTANCE}: ", f"{SNAPSHOT}: ")
+    words = (f"{Trailer.CLUSTER_UUID}: {cluster_uuid}", f"{Trailer.INSTANCE}: ", f"{Trailer.SNAPSHOT}: ")
     seen = 0
     while seen < _CANDIDATES:
         # One at first: it nearly always is ours.

@@ -23,12 +23,11 @@ from reconciler.state.git.history import GitHistory
 from reconciler.state.git.keeping import Keeping, is_open_ended
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.git.retry import until_landed
-from reconciler.state.git.search import SNAPSHOT
 from reconciler.state.git.snapshots import Snapshots
 from reconciler.state.git.view import Looking, View
 from reconciler.state.git.writing import restored, written
 from reconciler.state.signing.key import Signing
-from reconciler.state.store import Message, Recorded, Revision
+from reconciler.state.store import Message, Recorded, Revision, Trailer
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -204,7 +203,7 @@ class GitTrack:
     def _recorded(self, view: View) -> Recorded | None:
         if view.revision is None or view.left is None:
             return None
-        digest = view.revision.message.trailer(SNAPSHOT)
+        digest = view.revision.message.trailer(Trailer.SNAPSHOT)
         return Recorded(view.revision, self._snapshots.read(view.left, digest, is_tip=True), view.repairs)
 
     def _is_amiss(self, view: View) -> bool:

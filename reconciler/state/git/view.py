@@ -18,7 +18,7 @@ from reconciler.state.git.keeping import Keeping
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.git.shallow import reaches_boundary
 from reconciler.state.git.snapshots import Snapshots
-from reconciler.state.store import Repair, Revision
+from reconciler.state.store import Repair, Revision, Trailer
 
 _FOR_A_MISSING_DIRECTORY = 2  # deepenings, to 1,000 commits: for longer nobody misses it
 
@@ -130,7 +130,7 @@ class Looking:
 
     def _is_ours(self, revision: Revision) -> bool:
         entry = objects.entry_at(self._repository, revision.id, self._directory)
-        digest = revision.message.trailer(git_search.SNAPSHOT)
+        digest = revision.message.trailer(Trailer.SNAPSHOT)
         return entry is not None and entry.kind == "tree" and self._snapshots.has_digest(entry.oid, digest)
 
     def _entry(self, commit: str) -> objects.Entry | None:

@@ -17,7 +17,7 @@ from reconciler.model import rfc3339
 from reconciler.state.git import layout
 from reconciler.state.signing.allowed_signers import Signers
 from reconciler.state.signing.signature import SignatureWrongError, verify
-from reconciler.state.store import Message
+from reconciler.state.store import Message, Trailer
 from reconciler.state.verify.commits import Commit, Step
 from reconciler.state.verify.directory import GONE, Directory, Document, is_of_record
 from reconciler.state.verify.report import Findings, Interval, parse_gap
@@ -33,7 +33,7 @@ _UNSIGNED: Final = (
     " beginning, say since when they are with --signed-since"
 )
 
-_OURS: Final = ("Cluster-UUID", "Snapshot", "Instance")
+_OURS: Final = (Trailer.CLUSTER_UUID, Trailer.SNAPSHOT, Trailer.INSTANCE)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _INSTANCE = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,127}")
 _SHORT = 12
@@ -182,27 +182,26 @@ class Chain:
         for name in _OURS:
             if names[name] != 1:
                 found.append((f"has {names[name] or 'no'} {name} trailers, and one is right", ALTERED))
-        whose = message.trailer("Cluster-UUID")
+        whose = message.trailer(Trailer.CLUSTER_UUID)
         if whose and whose != self._cluster_uuid:
             found.append(
                 (f"says that it is of cluster {whose}", "another cluster wrote into this one's directory")
             )
-        for name, form in (("Snapshot", _DIGEST), ("Instance", _INSTANCE)):
+        for name, form in ((Trailer.SNAPSHOT, _DIGEST), (Trailer.INSTANCE, _INSTANCE)):
             value = message.trailer(name)
             if value and not form.fullmatch(value):
                 found.append((f"has the {name} {value[:80]!r}, which is none", ALTERED))
-        for name, value in message.trailers:
-            if name == "Gap":
-                try:
-                    self.progress.gaps.append(parse_gap(value))
-                except ValueError:
-                    found.append((f"has the Gap {value[:80]!r}, which is none", ALTERED))
+        for gap in (value for name, value in message.trailers if name == Trailer.GAP):
+            try:
+                self.progress.gaps.append(parse_gap(gap))
+            except ValueError:
+                found.append((f"has the Gap {gap[:80]!r}, which is none", ALTERED))
         return found
 
     def _file_faults(self, commit: Commit, state: State) -> list[tuple[str, str]]:
         if problem := state.directory.problem():
             return [(f"holds files that are no snapshot: {problem}", ALTERED)]
-        said, made = commit.message.trailer("Snapshot"), state.directory.digest(self._cluster_uuid)
+        said, made = commit.message.trailer(Trailer.SNAPSHOT), state.directory.digest(self._cluster_uuid)
         if said and said != made:
             text = f"says that its snapshot is {said[:_SHORT]}…, and its files make {made[:_SHORT]}…"
             return [(text, "the files are not those that were recorded, or the commit's text was altered")]
@@ -217,7 +216,7 @@ class Chain:
             found.append(
                 (f"is not built on {progress.last[:_SHORT]}, which was recorded before", _NOT_IN_ORDER)
             )
-        instance = commit.message.trailer("Instance")
+        instance = commit.message.trailer(Trailer.INSTANCE)
         if instance and instance in self._seen and progress.instances[-1] != instance:
             between = progress.instances[-1]
             found.append(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Final
 
 from reconciler.errors import UsageError
-from reconciler.state.store import Revision, Track
+from reconciler.state.store import Revision, Track, Trailer
 from reconciler.state.verify.report import Findings, Interval, Report, parse_gap
 
 _MEDDLED: Final = "the ConfigMaps were edited or deleted, or some of an older copy were restored"
@@ -56,7 +56,7 @@ async def _judge(track: Track, revision: Revision, bad: Findings, warnings: Find
         else:
             bad.add(revision.id, f"cannot be rebuilt: {error}", _MEDDLED)
         return
-    said = revision.message.trailer("Snapshot")
+    said = revision.message.trailer(Trailer.SNAPSHOT)
     if said and said != made:
         bad.add(
             revision.id, f"says that its snapshot is {said[:12]}…, and its apps make {made[:12]}…", _MEDDLED
@@ -75,7 +75,7 @@ async def _judge_beginning(track: Track, oldest: Revision, bad: Findings) -> Non
 def _gaps(revision: Revision, bad: Findings) -> list[Interval]:
     found = []
     for name, value in revision.message.trailers:
-        if name == "Gap":
+        if name == Trailer.GAP:
             try:
                 found.append(parse_gap(value))
             except ValueError:

@@ -10,7 +10,6 @@ import pytest
 from reconciler.errors import UsageError
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.continuity import (
-    PREVIOUS,
     Continuity,
     Course,
     believed,
@@ -21,7 +20,7 @@ from reconciler.operator.continuity import (
 from reconciler.policy.entry import Acked, Entry, LedgerFacts, Sending
 from reconciler.policy.keys import ENTROPY, draw, drawn_at
 from reconciler.project import ConfigMapState, GitState, Spec
-from reconciler.state.store import Recorded, Repair, Store, Track
+from reconciler.state.store import Recorded, Repair, Store, Track, Trailer
 from tests.builders import make_app, make_cluster, make_snapshot
 from tests.unit.operator.results import KEY, NOW, make_recorded
 
@@ -66,7 +65,7 @@ async def test_how_a_track_stands_to_what_the_ledger_remembers(
 
 async def test_what_a_commit_has_told_already_is_not_told_again() -> None:
     known = LedgerFacts(location=THERE, revision="r7")
-    tip = make_recorded(revision="c1", trailers=((PREVIOUS, f"{THERE} r7"),))
+    tip = make_recorded(revision="c1", trailers=((Trailer.PREVIOUS, f"{THERE} r7"),))
     assert (await continuity(cast("Track", Asked()), tip, known, HERE)).course is Course.ON
 
 
