@@ -4,6 +4,8 @@
     ├── UserError                 a person must act; waits for a new spec, setting or object
     │   ├── SettingsError         the environment or the flags are wrong: exit status 2
     │   ├── UsageError            a command's words are wrong: exit status 2
+    │   │   ├── NotKeptError      the revision is older than those that are kept
+    │   │   └── NotWholeError     what the revision was made of was lost, or too large to be kept
     │   ├── SpecError             the project's spec cannot be used
     │   ├── IdentityError         whose state this is cannot be decided without a person
     │   ├── SecondWriterError     somebody else writes where only we may
@@ -51,6 +53,14 @@ class SettingsError(UserError):
 
 class UsageError(UserError):
     reason = "InvalidUsage"
+
+
+class NotKeptError(UsageError):
+    reason = "NotKept"
+
+
+class NotWholeError(UsageError):
+    reason = "NotWhole"
 
 
 class SpecError(UserError):

@@ -38,13 +38,18 @@ def as_yaml(snapshot: Snapshot) -> str:
     return head + "".join(_SEPARATOR + dump_app(app).decode() for app in snapshot.apps.values())
 
 
-def read(path: Path) -> Printed:
-    """What a file holds of either form; UsageError, naming the file, for anything else."""
+def text_of(path: Path) -> str:
+    """A file's text; UsageError, naming the file, when it cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(f"{path} cannot be read: {why}") from error
+
+
+def read(path: Path) -> Printed:
+    """What a file holds of either form; UsageError, naming the file, for anything else."""
+    text = text_of(path)
     try:
         if text.lstrip().startswith("["):
             return Printed(_by_key(map(_stored, msgspec.json.decode(text, type=list[EmittedApp]))), False)

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from reconciler.cli.files import text_of
 from reconciler.cli.output import note
 from reconciler.cli.target import Target, target_of
 from reconciler.errors import KubernetesError, StoreError, UsageError
@@ -58,12 +59,7 @@ async def _from_secret(target: Target, secret: str) -> list[PublicKey]:
 
 
 def _from_file(path: Path) -> PublicKey:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UsageError(f"--key {path} cannot be read: {why}") from error
-    return _parsed(text, f"--key {path}: the key")
+    return _parsed(text_of(path), f"--key {path}: the key")
 
 
 def _parsed(text: str, what: str) -> PublicKey:

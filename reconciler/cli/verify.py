@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from reconciler.changes.wording import count
+from reconciler.cli.files import text_of
 from reconciler.cli.output import print_json
 from reconciler.cli.revisions import SHORT
 from reconciler.cli.target import Target, target_of
@@ -70,13 +71,7 @@ async def _verify(target: Target, arguments: argparse.Namespace) -> Report:
 
 
 def _signers(path: Path | None) -> Signers | None:
-    if path is None:
-        return None
-    try:
-        return parse_allowed_signers(path.read_text(encoding="utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise UsageError(f"{path} cannot be read: {why}") from error
+    return None if path is None else parse_allowed_signers(text_of(path), str(path))
 
 
 def _of_status(text: str) -> Signers:

@@ -204,7 +204,7 @@ def test_signers_prints_the_line_that_git_wants(hossted: Hossted, tmp_path: Path
     [
         ("hello\n", "--key key.pub: the key is not a public key as ssh-keygen writes it"),
         ("sk-ssh-ed25519@openssh.com AAAA\n", "--key key.pub: the key lives in a security token"),
-        (None, "--key key.pub cannot be read: No such file or directory"),
+        (None, "key.pub cannot be read: No such file or directory"),
     ],
 )
 def test_signers_refuses_what_is_no_key(

@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from reconciler.changes.change import Changeset
-from reconciler.errors import LostRaceError, StoreError, UsageError
+from reconciler.errors import LostRaceError, NotKeptError, NotWholeError, StoreError, UsageError
 from reconciler.model import FORMAT, App, AppKey, Snapshot
 from reconciler.state.configmap import documents, repairs, shards
 from reconciler.state.configmap import history as packs
@@ -239,7 +239,7 @@ class ConfigMapTrack:
         oldest = self._oldest(view.head) if view.head else 1
         if number >= oldest:
             return UsageError(f"revision r{number} is lost: somebody deleted or replaced what held it")
-        return UsageError(f"revision r{number} is not kept any more: the oldest is r{oldest}")
+        return NotKeptError(f"revision r{number} is not kept any more: the oldest is r{oldest}")
 
     async def _rebuild(self, view: View, number: int) -> Recorded:
         """The snapshot of a revision: changesets are taken back from the newest one."""
@@ -258,7 +258,7 @@ class ConfigMapTrack:
                     break
                 return Recorded(entry.revision, snapshot)
             if not entry.complete:
-                raise UsageError(
+                raise NotWholeError(
                     f"revision r{number} cannot be rebuilt: what r{entry.number} replaced was lost before,"
                     " or too large to be kept"
                 )

@@ -6,15 +6,11 @@ For ConfigMaps, which have no signatures: whoever may write them may write them 
 from itertools import pairwise
 from typing import Final
 
-from reconciler.errors import UsageError
+from reconciler.errors import NotKeptError, NotWholeError, UsageError
 from reconciler.state.store import Revision, Track, Trailer
 from reconciler.state.verify.report import Findings, Interval, Report, parse_gap
 
 _MEDDLED: Final = "the ConfigMaps were edited or deleted, or some of an older copy were restored"
-
-# What ``at`` and ``before`` say of a revision that cannot be had, and whose doing that is.
-_TOO_LARGE: Final = "too large to be kept"
-_NOT_KEPT: Final = "not kept any more"
 
 
 async def verify_revisions(track: Track, location: str) -> Report:
@@ -50,11 +46,11 @@ async def verify_revisions(track: Track, location: str) -> Report:
 async def _judge(track: Track, revision: Revision, bad: Findings, warnings: Findings) -> None:
     try:
         made = (await track.at(revision.id)).snapshot.digest
+    except NotWholeError as error:
+        warnings.add(revision.id, f"cannot be judged: {error}")
+        return
     except UsageError as error:
-        if _TOO_LARGE in str(error):
-            warnings.add(revision.id, f"cannot be judged: {error}")
-        else:
-            bad.add(revision.id, f"cannot be rebuilt: {error}", _MEDDLED)
+        bad.add(revision.id, f"cannot be rebuilt: {error}", _MEDDLED)
         return
     said = revision.message.trailer(Trailer.SNAPSHOT)
     if said and said != made:
@@ -67,9 +63,10 @@ async def _judge_beginning(track: Track, oldest: Revision, bad: Findings) -> Non
     """Before the oldest that can be read there is none, or none that should still be kept."""
     try:
         await track.before(oldest.id)
+    except (NotKeptError, NotWholeError):
+        return
     except UsageError as error:
-        if _NOT_KEPT not in str(error) and _TOO_LARGE not in str(error):
-            bad.add(oldest.id, f"is the oldest that can be read: {error}", _MEDDLED)
+        bad.add(oldest.id, f"is the oldest that can be read: {error}", _MEDDLED)
 
 
 def _gaps(revision: Revision, bad: Findings) -> list[Interval]:
