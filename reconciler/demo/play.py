@@ -23,7 +23,7 @@ from reconciler.demo.story import Seen, Step, recorded_at
 from reconciler.model import AppKey, snapshot_of
 from reconciler.operator.result import Result
 from reconciler.policy.entry import EMPTY
-from reconciler.policy.rules import worth_pushing
+from reconciler.policy.rules import rules_of
 from reconciler.project import Project
 from reconciler.state.store import Revision
 
@@ -233,7 +233,7 @@ class Player:
             elif change.key not in sent:
                 acked = view.entries.get(change.key, EMPTY).acked
                 known = acked.app if acked is not None else None
-                found[change.key] = worth_pushing(policy.push.on, known, change.after).because
+                found[change.key] = rules_of(policy).worth_pushing(known, change.after).because
         return found
 
 

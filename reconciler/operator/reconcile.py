@@ -25,7 +25,7 @@ from reconciler.operator.step import Ground, Round, Step, by_key, step_of, stopp
 from reconciler.policy import quiet
 from reconciler.policy.entry import LedgerView
 from reconciler.policy.plan import Plan, plan
-from reconciler.policy.rules import worth
+from reconciler.policy.rules import rules_of
 from reconciler.project import Project, Spec
 from reconciler.state.store import Recorded, Store
 
@@ -322,7 +322,7 @@ class Reconciler:
             view.entries,
             policy=basis.policy,
             is_gone=inventory.is_gone if inventory is not None else _never,
-            worth=worth(basis.policy.push.on),
+            worth=rules_of(basis.policy).worth,
             unsettled=by_key(view.facts.unsettled),
             retry_rejected_before=max(self._started, self._clock.now() - RETRY_REJECTED),
         )

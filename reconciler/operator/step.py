@@ -18,6 +18,7 @@ from reconciler.operator.identity import Whose
 from reconciler.policy import quiet
 from reconciler.policy.entry import LedgerView
 from reconciler.policy.record import Recordable, recordable
+from reconciler.policy.rules import rules_of
 from reconciler.policy.unsettled import unfinished
 from reconciler.project import Project
 from reconciler.state.store import Recorded, Store, Track
@@ -101,7 +102,7 @@ def step_of(
         wall=wall,
         settle=spec.settle.total_seconds(),
         interval=spec.interval.total_seconds(),
-        push_on=policy.push.on,
+        rules=rules_of(policy),
         unsettled=marks,
     )
     if not patient:

@@ -18,7 +18,7 @@ import msgspec
 
 from reconciler.inventory.fold import Inventory
 from reconciler.model import App, AppKey
-from reconciler.policy.rules import recorded_by_itself
+from reconciler.policy.rules import Rules
 
 _PATIENCE = 12
 """How many times ``settle`` something may take."""
@@ -67,7 +67,7 @@ def observe(
     wall: datetime,
     settle: float,
     interval: float,
-    push_on: str,
+    rules: Rules,
     unsettled: Mapping[AppKey, str] | None = None,
 ) -> Observation:
     """Judge every app that differs from its record, or was recorded as it stood.
@@ -89,7 +89,7 @@ def observe(
             continue
         sight = _Sight(
             state=_GONE if live is None else live.digest,
-            matters=was is None or live is None or recorded_by_itself(was, live, push_on),
+            matters=was is None or live is None or rules.recorded_by_itself(was, live),
             pending=key in inventory.settling,
             transit=_seconds(wall, inventory.in_transit.get(key)),
         )

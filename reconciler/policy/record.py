@@ -18,7 +18,7 @@ from reconciler.changes.diff import diff_app
 from reconciler.inventory.fold import Inventory
 from reconciler.model import App, AppKey, PolicyInEffect, tells_the_same
 from reconciler.policy.quiet import Verdict, has_left
-from reconciler.policy.rules import recorded_by_itself
+from reconciler.policy.rules import Rules, rules_of
 
 _HELM_CHANGE = frozenset(
     {Field.REVISION, Field.STATUS, Field.UPDATED, Field.CHART, Field.CHART_VERSION, Field.APP_VERSION}
@@ -47,6 +47,7 @@ def recordable(
     unsettled: Mapping[AppKey, str],
 ) -> Recordable:
     """Choose for each app. ``unsettled``: the ledger's marks; ``verdicts``: of the same look."""
+    rules = rules_of(policy)
     apps: dict[AppKey, App] = {}
     marks: dict[AppKey, str] = {}
     settled: set[AppKey] = set()
@@ -60,7 +61,7 @@ def recordable(
                 apps[key] = was
             continue
         marked = was is not None and unsettled.get(key) == was.digest
-        if not _taken(was, live, verdict, policy.push.on, marked=marked):
+        if not _taken(was, live, verdict, rules, marked=marked):
             if was is not None:
                 apps[key] = was
                 if marked and verdict is Verdict.QUIET and was.digest == live.digest:
@@ -74,7 +75,7 @@ def recordable(
     return Recordable(apps, marks, frozenset(settled))
 
 
-def _taken(was: App | None, live: App, verdict: Verdict, push_on: str, *, marked: bool) -> bool:
+def _taken(was: App | None, live: App, verdict: Verdict, rules: Rules, *, marked: bool) -> bool:
     """Whether the live app takes the recorded one's place."""
     if verdict is Verdict.WAIT:
         return False
@@ -83,7 +84,7 @@ def _taken(was: App | None, live: App, verdict: Verdict, push_on: str, *, marked
     if was.digest == live.digest:
         return False
     completes = marked and verdict is Verdict.QUIET
-    return completes or recorded_by_itself(was, live, push_on)
+    return completes or rules.recorded_by_itself(was, live)
 
 
 def _in_the_wake_of_helm(was: App | None, live: App) -> bool:

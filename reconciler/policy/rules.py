@@ -1,17 +1,19 @@
-"""Which differences matter: an action for each field, by the list that ``push.on`` names (section 5.1).
+"""Which differences matter: an action for each difference, and the rule that decided it (section 5.1).
 
-Rules that a project states itself will be asked before these lists: ``action`` is where.
+``Rules`` is a policy's list as it is applied; ``rules_of`` makes it. The list that ``push.on`` names has an
+action for everything.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 
 import msgspec
 
 from reconciler.changes.change import Detail, Field, Operation
 from reconciler.changes.diff import diff_app
-from reconciler.model import App, tells_the_same
+from reconciler.model import App, PolicyInEffect, tells_the_same
 
 
 class Action(StrEnum):
@@ -59,20 +61,13 @@ BUILT_IN: Mapping[str, Mapping[Subject, Action]] = MappingProxyType(
 """The lists by the name that ``push.on`` has for them."""
 
 
-def action(what: Subject, push_on: str) -> Action:
-    """The action for a field, an install or an uninstall. ``push_on``: a name in ``BUILT_IN``."""
-    return BUILT_IN[push_on][what]
+class Ruling(msgspec.Struct, frozen=True):
+    """What becomes of one difference. ``detail``: None for an app that comes or goes; ``by``: the rule that
+    decided, in words (``rule 2``, ``HelmUpdate``)."""
 
-
-def strongest(details: Iterable[Detail], push_on: str) -> Action:
-    """The action for an app that differs so; Ignore when there is no difference."""
-    actions = (action(detail.field, push_on) for detail in details)
-    return max(actions, key=_STRENGTH.__getitem__, default=Action.IGNORE)
-
-
-def recorded_by_itself(before: App, after: App, push_on: str) -> bool:
-    """Whether a difference makes a revision: any of it is more than deferred."""
-    return strongest(diff_app(before, after), push_on) in (Action.RECORD, Action.PUSH)
+    detail: Detail | None
+    action: Action
+    by: str
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -82,31 +77,65 @@ class Decision(msgspec.Struct, frozen=True):
     because: str
 
 
-def worth_pushing(push_on: str, before: App | None, after: App | None) -> Decision:
-    """Whether the API should be told. It says nothing of what is in doubt, held or denied.
+class Rules(msgspec.Struct, frozen=True):
+    """A policy's rules as they are applied. ``push_on``: the built-in list's name, one of ``BUILT_IN``."""
 
-    ``before``: what the API acknowledged, None if nothing or its end; ``after``: None for an uninstall.
-    """
-    if before is None and after is None:
-        return Decision(False, "there is nothing to tell")
-    if before is None or after is None:
-        what = Operation.UNINSTALL if after is None else Operation.INSTALL
-        pushed = action(what, push_on) is Action.PUSH
-        return Decision(pushed, f"{push_on} {'pushes' if pushed else 'does not push'} an {what}")
-    if tells_the_same(before, after):
-        return Decision(False, "the API has acknowledged the same")
-    actions = {detail.field: action(detail.field, push_on) for detail in diff_app(before, after)}
-    pushed_fields = [field for field, one in actions.items() if one is Action.PUSH]
-    if pushed_fields:
-        return Decision(True, f"{push_on} pushes a change of {', '.join(pushed_fields)}")
-    return Decision(False, f"{push_on} does not push a change of {', '.join(actions)}")
+    push_on: str = "HelmUpdate"
 
+    def actions(self, before: App | None, after: App | None) -> tuple[Ruling, ...]:
+        """What becomes of each difference, in the order of ``Field``; one ruling for an app that comes
+        (``before`` is None) or goes (``after`` is None), none where nothing differs."""
+        if before is None and after is None:
+            return ()
+        if before is None or after is None:
+            what = Operation.UNINSTALL if after is None else Operation.INSTALL
+            return (Ruling(None, BUILT_IN[self.push_on][what], self.push_on),)
+        details = diff_app(before, after)
+        return tuple(Ruling(one, BUILT_IN[self.push_on][one.field], self.push_on) for one in details)
 
-def worth(push_on: str) -> Callable[[App | None, App | None], str | None]:
-    """``worth_pushing`` as the plan asks it: why it is pushed, None if it is not."""
+    def recorded_by_itself(self, was: App | None, live: App | None) -> bool:
+        """Whether a difference makes a revision: any of it is more than deferred."""
+        return strongest(self.actions(was, live)) in (Action.RECORD, Action.PUSH)
 
-    def why(before: App | None, after: App | None, /) -> str | None:
-        decision = worth_pushing(push_on, before, after)
+    def masked(self, was: App | None, live: App) -> App:
+        """The app as it is compared and recorded: what is ignored has its recorded value. An app of which
+        nothing is recorded is taken as it is."""
+        del was
+        return live
+
+    def worth_pushing(self, before: App | None, after: App | None) -> Decision:
+        """Whether the API should be told. It says nothing of what is in doubt, held or denied.
+
+        ``before``: what the API acknowledged, None if nothing or its end; ``after``: None for an uninstall.
+        """
+        if before is None and after is None:
+            return Decision(False, "there is nothing to tell")
+        rulings = self.actions(before, after)
+        if before is None or after is None:
+            what = Operation.UNINSTALL if after is None else Operation.INSTALL
+            (one,) = rulings
+            pushed = one.action is Action.PUSH
+            return Decision(pushed, f"{one.by} {'pushes' if pushed else 'does not push'} an {what}")
+        if tells_the_same(before, after):
+            return Decision(False, "the API has acknowledged the same")
+        fields = {one.detail.field: one.action for one in rulings if one.detail is not None}
+        pushed_fields = [field for field, action in fields.items() if action is Action.PUSH]
+        if pushed_fields:
+            return Decision(True, f"{self.push_on} pushes a change of {', '.join(pushed_fields)}")
+        return Decision(False, f"{self.push_on} does not push a change of {', '.join(fields)}")
+
+    def worth(self, before: App | None, after: App | None, /) -> str | None:
+        """``worth_pushing`` as the plan asks it: why it is pushed, None if it is not."""
+        decision = self.worth_pushing(before, after)
         return decision.because if decision.push else None
 
-    return why
+
+def strongest(rulings: Iterable[Ruling]) -> Action:
+    """The action for an app that differs so; Ignore when there is no difference."""
+    return max((one.action for one in rulings), key=_STRENGTH.__getitem__, default=Action.IGNORE)
+
+
+@lru_cache(maxsize=64)
+def rules_of(policy: PolicyInEffect) -> Rules:
+    """The rules that a policy states, and then the list that its ``push.on`` names."""
+    return Rules(push_on=policy.push.on)

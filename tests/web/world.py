@@ -14,7 +14,7 @@ from reconciler.model import App, AppKey, PolicyInEffect, encode
 from reconciler.policy import keys
 from reconciler.policy.entry import Entry, LedgerView
 from reconciler.policy.plan import Plan, plan
-from reconciler.policy.rules import worth
+from reconciler.policy.rules import rules_of
 from reconciler.settings import ApiSettings
 from reconciler.state.ledger.file import FileLedger
 
@@ -112,7 +112,7 @@ class World:
             view.entries,
             policy=self.policy,
             is_gone=self.gone.__contains__,
-            worth=worth(self.policy.push.on),
+            worth=rules_of(self.policy).worth,
             unsettled={},
             retry_rejected_before=max(self.started, self.now - timedelta(hours=24)),
         )

@@ -8,7 +8,7 @@ from reconciler.policy import protocol
 from reconciler.policy.entry import EMPTY, Entry
 from reconciler.policy.plan import Plan, plan
 from reconciler.policy.protocol import Reason
-from reconciler.policy.rules import worth
+from reconciler.policy.rules import Rules, rules_of
 from tests.builders import make_app
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -44,7 +44,7 @@ def planned(
         {KEY: entry} if entry != EMPTY else {},
         policy=policy,
         is_gone=lambda _: gone,
-        worth=worth(policy.push.on),
+        worth=rules_of(policy).worth,
         unsettled=unsettled or {},
         retry_rejected_before=NOW,
     )
@@ -166,7 +166,7 @@ def test_pushes_come_in_the_order_of_their_keys_from_both_sides() -> None:
         {gone.key: told(gone)},
         policy=PolicyInEffect(),
         is_gone=lambda key: key == gone.key,
-        worth=worth("HelmUpdate"),
+        worth=Rules("HelmUpdate").worth,
         unsettled={},
         retry_rejected_before=NOW,
     )
@@ -182,7 +182,7 @@ def test_apps_that_share_an_app_uuid_are_told_apart() -> None:
         {one.key: told(one), other.key: told(other)},
         policy=PolicyInEffect(),
         is_gone=lambda key: key == other.key,
-        worth=worth("HelmUpdate"),
+        worth=Rules("HelmUpdate").worth,
         unsettled={},
         retry_rejected_before=NOW,
     )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reconciler.inventory.fold import Inventory
 from reconciler.model import App, AppKey
 from reconciler.policy.quiet import Observation, Tracked, Verdict, observe
+from reconciler.policy.rules import Rules
 from tests.builders import make_app
 from tests.unit.policy.inventories import make_inventory
 
@@ -42,7 +43,7 @@ class Looks:
             wall=START + timedelta(seconds=now),
             settle=self._settle,
             interval=INTERVAL,
-            push_on=self._push_on,
+            rules=Rules(self._push_on),
             unsettled=self.marks,
         )
         self.tracked = seen.tracked

@@ -10,7 +10,7 @@ from reconciler.inventory.fold import Inventory
 from reconciler.model import App, AppKey, PolicyInEffect, PushPolicy
 from reconciler.policy.quiet import Verdict, has_left
 from reconciler.policy.record import Recordable, recordable
-from reconciler.policy.rules import BUILT_IN, recorded_by_itself
+from reconciler.policy.rules import BUILT_IN, Rules
 from tests.builders import make_app
 from tests.unit.changes.strategies import apps
 from tests.unit.policy.inventories import make_inventory
@@ -203,7 +203,9 @@ def test_recording_keeps_its_guarantees(
         if key not in once.apps:
             assert policy.denies(key.namespace) or has_left(inventory, key), "nothing leaves without proof"
         elif once.apps[key] != was and key not in marks:
-            assert recorded_by_itself(was, once.apps[key], "HelmUpdate"), "what is deferred changes nothing"
+            assert Rules("HelmUpdate").recorded_by_itself(was, once.apps[key]), (
+                "what is deferred changes nothing"
+            )
     for key, app in once.apps.items():
         assert app in (previous.get(key), inventory.apps.get(key)), "an app is taken whole"
     assert list(once.apps) == sorted(once.apps)

@@ -3,18 +3,9 @@
 import pytest
 from hypothesis import given, settings
 
-from reconciler.changes.change import Field, Operation
-from reconciler.changes.diff import diff_app
-from reconciler.model import App, tells_the_same
-from reconciler.policy.rules import (
-    BUILT_IN,
-    Action,
-    action,
-    recorded_by_itself,
-    strongest,
-    worth,
-    worth_pushing,
-)
+from reconciler.changes.change import Detail, Field, Operation
+from reconciler.model import App, PolicyInEffect, PushPolicy, tells_the_same
+from reconciler.policy.rules import BUILT_IN, Action, Decision, Rules, Ruling, rules_of, strongest
 from tests.builders import make_app
 from tests.unit.changes.strategies import apps
 from tests.unit.changes.test_diff import pods, record
@@ -49,7 +40,7 @@ TABLE = [  # what, HelmUpdate, AnyChange, Never
 def test_a_built_in_list_has_an_action_for_each_field(
     what: Field | Operation, helm_update: Action, any_change: Action, never: Action
 ) -> None:
-    assert (action(what, "HelmUpdate"), action(what, "AnyChange"), action(what, "Never")) == (
+    assert (BUILT_IN["HelmUpdate"][what], BUILT_IN["AnyChange"][what], BUILT_IN["Never"][what]) == (
         helm_update,
         any_change,
         never,
@@ -79,8 +70,8 @@ CRON = ("nightly-29912345-x2zqk", "tool:1", "Succeeded")
     ],
 )
 def test_the_strongest_action_of_all_differences_decides(before: App, after: App, expected: Action) -> None:
-    assert strongest(diff_app(before, after), "HelmUpdate") is expected
-    assert recorded_by_itself(before, after, "HelmUpdate") is (expected in (R, P))
+    assert strongest(Rules("HelmUpdate").actions(before, after)) is expected
+    assert Rules("HelmUpdate").recorded_by_itself(before, after) is (expected in (R, P))
 
 
 @pytest.mark.parametrize("push_on", list(BUILT_IN))
@@ -88,8 +79,8 @@ def test_the_strongest_action_of_all_differences_decides(before: App, after: App
 def test_a_cron_job_s_pods_coming_and_going_make_no_commit_of_their_own(
     push_on: str, pair: tuple[App, App]
 ) -> None:
-    assert not recorded_by_itself(*pair, push_on)
-    assert not worth_pushing(push_on, *pair).push
+    assert not Rules(push_on).recorded_by_itself(*pair)
+    assert not Rules(push_on).worth_pushing(*pair).push
 
 
 V1 = make_app(revision=1)
@@ -134,21 +125,49 @@ V2 = make_app(revision=2)
 def test_a_push_is_decided_by_a_field_and_says_by_which(
     push_on: str, before: App | None, after: App | None, push: bool, because: str
 ) -> None:
-    decision = worth_pushing(push_on, before, after)
-    assert (decision.push, decision.because) == (push, because)
-    assert worth(push_on)(before, after) == (because if push else None)
+    rules = Rules(push_on)
+    assert rules.worth_pushing(before, after) == Decision(push, because)
+    assert rules.worth(before, after) == (because if push else None)
 
 
 @given(apps(), apps())
 @settings(max_examples=30)
 def test_never_pushes_nothing_and_no_list_pushes_what_is_told_the_same(before: App, after: App) -> None:
-    assert not worth_pushing("Never", before, after).push
+    assert not Rules("Never").worth_pushing(before, after).push
     if tells_the_same(before, after):
-        assert not worth_pushing("AnyChange", before, after).push
+        assert not Rules("AnyChange").worth_pushing(before, after).push
 
 
 @given(apps(), apps())
 @settings(max_examples=30)
 def test_any_change_pushes_whatever_helm_update_pushes(before: App, after: App) -> None:
-    if worth_pushing("HelmUpdate", before, after).push:
-        assert worth_pushing("AnyChange", before, after).push
+    if Rules("HelmUpdate").worth_pushing(before, after).push:
+        assert Rules("AnyChange").worth_pushing(before, after).push
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (V1, V1, ()),
+        (None, None, ()),
+        (None, V1, (Ruling(None, P, "HelmUpdate"),)),
+        (V1, None, (Ruling(None, P, "HelmUpdate"),)),
+        (
+            V1,
+            make_app(revision=2, pod_status="Failed"),
+            (
+                Ruling(Detail(Field.REVISION, "", "1", "2"), P, "HelmUpdate"),
+                Ruling(Detail(Field.POD_STATUS, "test-keycloak-0", "Running", "Failed"), D, "HelmUpdate"),
+            ),
+        ),
+    ],
+)
+def test_each_difference_has_an_action_and_the_rule_that_decided(
+    before: App | None, after: App | None, expected: tuple[Ruling, ...]
+) -> None:
+    assert Rules("HelmUpdate").actions(before, after) == expected
+
+
+@pytest.mark.parametrize("push_on", list(BUILT_IN))
+def test_a_policy_s_rules_end_with_the_list_that_push_on_names(push_on: str) -> None:
+    assert rules_of(PolicyInEffect(push=PushPolicy(on=push_on))) == Rules(push_on)
