@@ -83,6 +83,8 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     unproven: frozenset[str]
     """Namespaces whose releases were not listed completely; "" stands for all."""
     policy: PolicyInEffect
+    namespaces: Mapping[str, bool] = {}
+    """Those that there are and that are not denied, and whether each is being deleted."""
 
     def is_gone(self, key: AppKey) -> bool:
         """Whether this look proves that the app is uninstalled.
@@ -96,6 +98,13 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
             and self.unproven.isdisjoint(("", key.namespace))
             and not self.policy.denies(key.namespace)
         )
+
+    def is_ending(self, namespace: str) -> bool:
+        """Whether a namespace is being deleted, or is not there any more.
+
+        Never when not one was seen: no cluster is without namespaces.
+        """
+        return bool(self.namespaces) and self.namespaces.get(namespace, True)
 
 
 def fold(
@@ -146,6 +155,9 @@ class _Fold:
             if not release.name
         }
         self._unattributed: list[Meta] = []
+        self._namespaces = {
+            each.name: each.terminating for each in look.namespaces if self._allowed[each.name]
+        }
         self._objects = self._attributed(look)
 
     def inventory(self) -> Inventory:
@@ -171,6 +183,7 @@ class _Fold:
             problems=tuple(sorted(self._problems, key=lambda p: (p.subject, p.message))),
             unproven=self._gaps.unproven,
             policy=self._policy,
+            namespaces=dict(sorted(self._namespaces.items())),
         )
 
     def _attributed(self, look: Look) -> dict[AppKey, Objects]:

@@ -57,6 +57,8 @@ class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Namespace(msgspec.Struct, frozen=True, omit_defaults=True):
+    """``terminating``: it is being deleted, with everything in it."""
+
     name: str
     uid: str
     terminating: bool = False

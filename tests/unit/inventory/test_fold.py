@@ -20,6 +20,7 @@ from reconciler.inventory.objects import (
     Ingress,
     Kind,
     Look,
+    Namespace,
     Pod,
     Service,
     UuidSecret,
@@ -221,6 +222,34 @@ def test_pods_of_no_release_are_listed_whatever_their_phase() -> None:
 def test_every_revision_that_helm_keeps_is_known_in_ascending_order() -> None:
     assert FULL.revisions[SPREAD] == (HelmRevision(9, "superseded"), HelmRevision(10, "deployed"))
     assert FULL.revisions[WEB] == (HelmRevision(1, "superseded"), HelmRevision(2, "deployed"))
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "denied", "ending"),
+    [
+        ([("shop", False), ("ops", False)], (), False),
+        ([("shop", True), ("ops", False)], (), True),
+        ([("ops", False)], (), True),
+        ([("ops", True)], (), True),
+        ([], (), False),
+        ([("ops", False)], ("ops",), False),
+    ],
+    ids=[
+        "there",
+        "being deleted",
+        "not there",
+        "the only one is another",
+        "none was seen",
+        "none is allowed",
+    ],
+)
+def test_a_namespace_is_ending_while_it_is_deleted_and_after(
+    namespaces: list[tuple[str, bool]], denied: tuple[str, ...], ending: bool
+) -> None:
+    seen = msgspec.structs.replace(
+        look(), namespaces=tuple(Namespace(name, f"uid-{name}", terminating=so) for name, so in namespaces)
+    )
+    assert folded(seen, deny=denied).is_ending("shop") is ending
 
 
 # Releases that cannot be read
