@@ -12,7 +12,9 @@ import msgspec
 
 from reconciler.errors import KubernetesError
 from reconciler.inventory.objects import (
+    Claim,
     Gap,
+    Ingress,
     Kind,
     Look,
     Meta,
@@ -30,7 +32,8 @@ from tests.chain.clock import VirtualClock
 
 
 class Release(msgspec.Struct, frozen=True):
-    """A release and its pods. ``broken``: why its body cannot be read."""
+    """A release and what belongs to it. ``broken``: why its body cannot be read; ``ports``: of its service;
+    ``sizes``: bytes that each of its claims asks for; ``hosts``: of its ingress, if it has any."""
 
     revision: int = 1
     status: str = "deployed"
@@ -38,6 +41,9 @@ class Release(msgspec.Struct, frozen=True):
     image: str = "web:1"
     pods: int = 1
     phase: str = "Running"
+    ports: tuple[int, ...] = (80,)
+    sizes: tuple[int, ...] = ()
+    hosts: tuple[str, ...] = ()
     rolled_back_to: int = 0
     broken: str = ""
     updated: str = ""
@@ -48,7 +54,8 @@ Objects = Mapping[Kind, Mapping[str, tuple[object, ...]]]
 
 
 class StandInCluster:
-    """``gaps``: what cannot be listed at present; ``away``: nothing can. Names are ``namespace/name``."""
+    """``gaps``: what cannot be listed at present; ``away``: nothing can. ``empty``: namespaces that are
+    there with nothing in them. Names are ``namespace/name``."""
 
     def __init__(self, clock: VirtualClock, uid: str = KUBE_SYSTEM_UID) -> None:
         self.uid = uid
@@ -56,6 +63,7 @@ class StandInCluster:
         self.secrets: dict[str, UuidSecret] = {}
         self.gaps: tuple[Gap, ...] = ()
         self.away = False
+        self.empty: set[str] = set()
         self._clock = clock
         self._before: dict[AppKey, int] = {}
 
@@ -112,10 +120,14 @@ class StandInCluster:
                 Kind.NAMESPACES: [Namespace(key.namespace, f"uid-{key.namespace}")],
                 Kind.RELEASE_SECRETS: _stored(key, release, self._clock),
                 Kind.PODS: _pods(key, release),
-                Kind.SERVICES: [Service(_meta(key, key.name), "ClusterIP", (80,))],
+                Kind.SERVICES: [Service(_meta(key, key.name), "ClusterIP", release.ports)],
+                Kind.CLAIMS: _claims(key, release),
+                Kind.INGRESSES: [Ingress(_meta(key, key.name), release.hosts)] if release.hosts else [],
             }
             for kind, some in put.items():
                 found[kind].setdefault(key.namespace, []).extend(some)
+        for namespace in self.empty:
+            found[Kind.NAMESPACES].setdefault(namespace, []).append(Namespace(namespace, f"uid-{namespace}"))
         for namespace, secret in self.secrets.items():
             found[Kind.UUID_SECRETS][namespace] = [secret]
         return {kind: {place: tuple(some) for place, some in where.items()} for kind, where in found.items()}
@@ -161,6 +173,8 @@ class StandInSource:
             uuid_secrets=all_of(Kind.UUID_SECRETS),  # type: ignore[arg-type] # likewise
             pods=all_of(Kind.PODS),  # type: ignore[arg-type] # likewise
             services=all_of(Kind.SERVICES),  # type: ignore[arg-type] # likewise
+            claims=all_of(Kind.CLAIMS),  # type: ignore[arg-type] # likewise
+            ingresses=all_of(Kind.INGRESSES),  # type: ignore[arg-type] # likewise
             gaps=tuple(sorted(gap for gap in self._cluster.gaps if not policy.denies(gap.namespace))),
             never_listed=tuple(sorted(never)),
         )
@@ -180,6 +194,10 @@ def _pods(key: AppKey, release: Release) -> list[object]:
     names = [f"{key.name}-{release.image.replace(':', '-')}-{number}" for number in range(release.pods)]
     container = PodContainer("web", release.image, digest=f"sha256:{release.image}")
     return [Pod(_meta(key, name), release.phase, (container,)) for name in names]
+
+
+def _claims(key: AppKey, release: Release) -> list[object]:
+    return [Claim(_meta(key, f"{key.name}-{number}"), size) for number, size in enumerate(release.sizes)]
 
 
 def _stored(key: AppKey, release: Release, clock: VirtualClock) -> list[object]:

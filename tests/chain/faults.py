@@ -45,29 +45,39 @@ class When(Enum):
 class Faults:
     """What becomes of effects. ``names``: those that there were, in order, since it was last emptied.
 
-    ``crash_at``: the number (from 0) of the effect at which the process dies; ``errors``: by the name of
-    an effect, what it raises, and when, until it is taken away again; ``uncounted``: names that get no
-    number, and are left out of ``names``.
+    ``crash_at``: the number (from 0) of the effect at which the process dies, ``crash_on``: the name of it;
+    ``errors``: by the name of an effect, what it raises, and when, until it is taken away again;
+    ``uncounted``: names that get no number, and are left out of ``names``. ``seen``: is told the name of
+    each effect that happened, and what came of it, whether the process learns of it or not.
+
+    ``dead``: the process died, and has no effects any more, until what is left of it has ended.
     """
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.uncounted: frozenset[str] = frozenset()
         self.crash_at: tuple[int, When] | None = None
+        self.crash_on: tuple[str, When] | None = None
+        self.dead = False
+        self.seen: Callable[[str, object], None] = lambda name, done: None
         self.errors: dict[str, tuple[When, Exception]] = {}
 
     async def effect(self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        if self.dead:
+            raise Crash(f"dead before {name}")
         number = -1
         if name not in self.uncounted:
             number = len(self.names)
             self.names.append(name)
         self._end(number, name, When.BEFORE)
         done = await work()
+        self.seen(name, done)
         self._end(number, name, When.AFTER)
         return done
 
     def _end(self, number: int, name: str, when: When) -> None:
-        if self.crash_at == (number, when):
+        if self.crash_at == (number, when) or self.crash_on == (name, when):
+            self.dead = True
             raise Crash(f"{when.value} {name}, effect {number}")
         if name in self.errors and self.errors[name][0] is when:
             raise self.errors[name][1]

@@ -256,6 +256,7 @@ class World:
         if self.process is not None:
             await self.process.close()
             self.process = None
+        self.faults.dead = False
 
     async def look(self) -> Result:
         """One reconcile, and the status that it gives."""
