@@ -1,15 +1,17 @@
-"""What is still to be told: a pure function of the approved snapshot, the ledger and the policy.
+"""What is still to be told: a pure function of the record, what is approved of it, the ledger and the policy.
 
 It is recomputed whenever it is needed and never stored, so a crash has nothing to corrupt.
 """
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Protocol
 
 import msgspec
 
 from reconciler.model import App, AppKey, PolicyInEffect
+from reconciler.policy.approval import Approval, counts_as_gone, waiting
 from reconciler.policy.entry import EMPTY, Entry
 from reconciler.policy.protocol import Held, Reason, decide, resumes
 
@@ -42,7 +44,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def plan(
-    approved: Mapping[AppKey, App],
+    recorded: Mapping[AppKey, App],
     entries: Mapping[AppKey, Entry],
     *,
     policy: PolicyInEffect,
@@ -50,24 +52,38 @@ def plan(
     worth: Worth,
     unsettled: Mapping[AppKey, str],
     retry_rejected_before: datetime,
+    approval: Approval | None = None,
 ) -> Plan:
     """Compare what is approved with what the API knows.
 
     ``is_gone``: whether a complete, permitted look at the cluster did not find the app; ``unsettled``: the
     digests of apps as they were recorded before they had settled in the wake of a Helm change;
-    ``retry_rejected_before``: what was rejected earlier than this is tried again.
+    ``retry_rejected_before``: what was rejected earlier than this is tried again; ``approval``: what people
+    approved, None where everything that is recorded is.
     """
     pushes: list[Push] = []
     held: dict[AppKey, Held] = {}
-    for key in sorted(approved.keys() | entries.keys()):
-        entry, app = entries.get(key, EMPTY), approved.get(key)
-        verdict = decide(entry, app, gone=is_gone(key), retry_rejected_before=retry_rejected_before)
+    known = recorded.keys() | entries.keys()
+    if approval is not None:
+        known |= approval.apps.keys() | approval.refused.keys()
+    for key in sorted(known):
+        entry, app, gone = entries.get(key, EMPTY), recorded.get(key), is_gone(key)
+        mark = unsettled.get(key)
+        approved = app
+        if approval is not None:
+            approved = approval.state_of(key, entry)
+            gone = counts_as_gone(approved, app, gone=gone)
+        verdict = decide(entry, approved, gone=gone, retry_rejected_before=retry_rejected_before)
+        why = _why(entry, approved, verdict, worth, mark) if isinstance(verdict, App) else None
+        if approval is not None and why is None and not _is_rejected(verdict):
+            by_rules = partial(_worth, worth=worth, unsettled=mark)
+            verdict = waiting(key, entry, app, approval, by_rules) or verdict
         if verdict is None:
             continue
         verdict = _held_by_policy(key, policy) or verdict
         if isinstance(verdict, Held):
             held[key] = verdict
-        elif (why := _why(entry, app, verdict, worth, unsettled.get(key))) is not None:
+        elif why is not None:
             pushes.append(Push(key, verdict, why))
     return Plan(tuple(pushes), held)
 
@@ -90,11 +106,18 @@ def _why(entry: Entry, approved: App | None, want: App, worth: Worth, unsettled:
             if resumes(entry, want)
             else "what was sent before was not acknowledged"
         )
-    before = entry.acked.app if entry.acked is not None else None
-    why = worth(before, approved)
-    if why is None and _completes(unsettled, before, approved):
+    return _worth(entry.acked.app if entry.acked is not None else None, approved, worth, unsettled)
+
+
+def _worth(before: App | None, after: App | None, worth: Worth, unsettled: str | None) -> str | None:
+    why = worth(before, after)
+    if why is None and _completes(unsettled, before, after):
         return "completes what was told before it had settled"
     return why
+
+
+def _is_rejected(verdict: App | Held | None) -> bool:
+    return isinstance(verdict, Held) and verdict.reason is Reason.REJECTED
 
 
 def _completes(unsettled: str | None, before: App | None, approved: App | None) -> bool:
