@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "snapshot": "print the inventory",
     "history": "what was recorded, newest first",
     "show": "what one revision changed",
+    "blame": "each line of an app's document: the revision that last changed it, and whether the API knows",
     "diff": "compare two of: a revision, a track, a date, a file, the cluster",
     "verify": "whether the record can be believed: digests, signatures, order, and the time it covers",
     "signers": "print the line that allows the reconciler's key, for git's allowed_signers",
@@ -141,6 +142,12 @@ def _show(command: argparse.ArgumentParser) -> None:
     command.add_argument("revision", metavar="REV", help="a revision, or the beginning of its name")
 
 
+def _blame(command: argparse.ArgumentParser) -> None:
+    _store(command)
+    _output(command, "text", "json")
+    command.add_argument("app", metavar="NAMESPACE/NAME", help="the app")
+
+
 def _diff(command: argparse.ArgumentParser) -> None:
     _store(command)
     _output(command, "text", "markdown", "json", "html")
@@ -207,6 +214,7 @@ _ARGUMENTS: Final = {
     "snapshot": _snapshot,
     "history": _history,
     "show": _show,
+    "blame": _blame,
     "diff": _diff,
     "verify": _verify,
     "signers": _signers,

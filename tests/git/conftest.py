@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.git.commands import hossted, recorded_once, repository
 from tests.git.factory import GitFactory, GitRemoteFactory
 from tests.git.servers.fixtures import (
     authority,
@@ -20,9 +21,12 @@ from tests.git.servers.fixtures import (
 
 __all__ = (
     "authority",
+    "hossted",
     "https_repository",
     "https_server",
     "proxy",
+    "recorded_once",
+    "repository",
     "servers_folder",
     "ssh_repository",
     "ssh_server",

@@ -3,97 +3,21 @@
 import asyncio
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from reconciler.changes.diff import diff
 from reconciler.changes.message import message
-from reconciler.cli.main import main
-from reconciler.model import Snapshot
-from reconciler.policy.entry import Acked, Entry, LedgerFacts
 from reconciler.state.git.store import open_git_store
-from reconciler.state.ledger.file import FileLedger
-from reconciler.state.store import Message, Recorded
+from reconciler.state.store import Message
 from tests.builders import CLUSTER_UUID, OTHER_CLUSTER_UUID, make_app, make_snapshot
-from tests.git.factory import git, refs
+from tests.git.commands import STORY, V1, WEB, Done, Hossted, ids, record, write_ledger
+from tests.git.factory import git
 from tests.git.servers.certificates import Authority
 from tests.git.servers.hosting import Hosted, Login, Rules
-
-V1, V2 = make_app(chart_version="1.0.0"), make_app(revision=2, chart_version="1.1.0")
-WEB = make_app("shop", "web", chart="web", chart_version="2.0.0")
-STORY = [
-    (datetime(2026, 11, 19, 9, tzinfo=UTC), make_snapshot(V1)),
-    (datetime(2026, 11, 20, 9, tzinfo=UTC), make_snapshot(V2)),
-    (datetime(2026, 11, 21, 23, 30, tzinfo=UTC), make_snapshot(V2, WEB)),
-]
-
-
-class Done(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
-Hossted = Callable[..., Done]
-
-
-@pytest.fixture(scope="module")
-def recorded_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("once") / "record.git"
-    asyncio.run(record(path, *STORY))
-    return path
-
-
-@pytest.fixture
-def repository(recorded_once: Path, tmp_path: Path) -> Path:
-    """A repository with three revisions of one cluster."""
-    return Path(shutil.copytree(recorded_once, tmp_path / "record.git"))
-
-
-async def record(path: Path, *story: tuple[datetime, Snapshot]) -> None:
-    store = open_git_store(path=path, url=None, branch="main")
-    tip: Recorded | None = None
-    for at, snapshot in story:
-        changes = diff(tip.snapshot if tip else None, snapshot)
-        subject, body = message(changes)
-        text = Message(subject, body, (("Cluster-UUID", snapshot.cluster_uuid),))
-        track = store.track(snapshot.cluster_uuid)
-        tip = await track.append(snapshot, changes, text, on=tip, happened=at, recorded=at)
-    await store.close()
-
-
-@pytest.fixture
-def hossted(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Hossted:
-    """Runs a command on the repository, with no cluster to be asked."""
-    for name in ("HOSSTED_API_URL", "HOSSTED_AUTH_TOKEN", "POD_NAMESPACE", "EMAIL_ID"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
-
-    def run(*words: str, repo: Path | str = repository) -> Done:
-        before = refs(repository)
-        try:
-            status = main([*words, "--repo", str(repo)])
-        except SystemExit as end:  # argparse
-            status = int(end.code or 0)
-        assert refs(repository) == before, "a command that reads has written"
-        return Done(status, *capsys.readouterr())
-
-    return run
-
-
-def ids(hossted: Hossted) -> list[str]:
-    """The revisions' ids, oldest first."""
-    return [one["revision"] for one in reversed(json.loads(hossted("history", "-o", "json").out))]
 
 
 def test_history_is_a_plain_line_per_revision_in_a_pipe_newest_first(hossted: Hossted) -> None:
@@ -332,22 +256,6 @@ def test_what_was_delivered_of_another_cluster_is_not_taken_for_this_ones(
     done = hossted("diff", "delivered", "observed")
     assert (done.status, done.out) == (2, "")
     assert f"the ledger is about cluster {OTHER_CLUSTER_UUID}, not {CLUSTER_UUID}" in done.err
-
-
-def write_ledger(repository: Path, cluster_uuid: str) -> None:
-    """The ledger beside the repository: one app acknowledged as it was first, another as uninstalled."""
-
-    async def write() -> None:
-        ledger = FileLedger(repository.with_name(f"{repository.name}.ledger.json"))
-        await ledger.load()
-        at = STORY[0][0]
-        entries = {
-            V1.key: Entry(acked=Acked("k1", V1.app_uuid, at, V1), last_key="k1"),
-            WEB.key: Entry(acked=Acked("k2", WEB.app_uuid, at), last_key="k2"),
-        }
-        await ledger.write(entries, LedgerFacts(cluster_uuid=cluster_uuid))
-
-    asyncio.run(write())
 
 
 def test_where_a_store_has_several_clusters_one_must_be_named(hossted: Hossted, repository: Path) -> None:
