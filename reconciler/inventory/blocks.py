@@ -1,10 +1,10 @@
 """The blocks of an app: emitted from the objects that belong to it, or taken over from its last state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
-from reconciler.inventory.objects import Claim, Ingress, Kind, Pod, Service
+from reconciler.inventory.objects import Claim, Ingress, Kind, Part, Pod, Service
 from reconciler.model import (
     App,
     AppInfo,
@@ -18,16 +18,6 @@ from reconciler.model import (
     ServiceRecord,
     VolumeInfo,
 )
-
-
-class Objects:
-    """The objects of one release, in any order."""
-
-    def __init__(self) -> None:
-        self.pods: list[Pod] = []
-        self.services: list[Service] = []
-        self.claims: list[Claim] = []
-        self.ingresses: list[Ingress] = []
 
 
 class Blocks(msgspec.Struct, frozen=True):
@@ -89,34 +79,41 @@ class Blocks(msgspec.Struct, frozen=True):
         )
 
 
-def seen(objects: Objects) -> Blocks:
+def seen(parts: Iterable[Part]) -> Blocks:
     """One item per image of a pod's regular containers, per port of a service (none: 0), per host of an
     ingress (none: ""), and per claim."""
+    pods: set[PodInfo] = set()
+    services: set[ServiceInfo] = set()
+    volumes: set[VolumeInfo] = set()
+    ingresses: set[IngressInfo] = set()
+    containers: set[Container] = set()
+    service_records: set[ServiceRecord] = set()
+    routes: set[Route] = set()
+    for part in parts:
+        namespace, name = part.meta.namespace, part.meta.name
+        match part:
+            case Pod():
+                for one in part.containers:
+                    role = "init" if one.init else "app"
+                    containers.add(Container(name, one.name, role, one.image, one.digest))
+                    if not one.init:
+                        pods.add(PodInfo(name, namespace, one.image, part.phase))
+            case Service():
+                services.update(ServiceInfo(name, namespace, port) for port in part.ports or (0,))
+                service_records.add(ServiceRecord(name, part.type))
+            case Claim():
+                volumes.add(VolumeInfo(name, namespace, part.size))
+            case Ingress():
+                ingresses.update(IngressInfo(name, namespace, host) for host in part.hosts or ("",))
+                routes.add(Route("Ingress", namespace, name))
     return Blocks(
-        pods=frozenset(
-            PodInfo(pod.meta.name, pod.meta.namespace, container.image, pod.phase)
-            for pod in objects.pods
-            for container in pod.containers
-            if not container.init
-        ),
-        services=frozenset(
-            ServiceInfo(service.meta.name, service.meta.namespace, port)
-            for service in objects.services
-            for port in service.ports or (0,)
-        ),
-        volumes=frozenset(VolumeInfo(c.meta.name, c.meta.namespace, c.size) for c in objects.claims),
-        ingresses=frozenset(
-            IngressInfo(ingress.meta.name, ingress.meta.namespace, host)
-            for ingress in objects.ingresses
-            for host in ingress.hosts or ("",)
-        ),
-        containers=frozenset(
-            Container(pod.meta.name, c.name, "init" if c.init else "app", c.image, c.digest)
-            for pod in objects.pods
-            for c in pod.containers
-        ),
-        service_records=frozenset(ServiceRecord(s.meta.name, s.type) for s in objects.services),
-        routes=frozenset(Route("Ingress", i.meta.namespace, i.meta.name) for i in objects.ingresses),
+        pods=frozenset(pods),
+        services=frozenset(services),
+        volumes=frozenset(volumes),
+        ingresses=frozenset(ingresses),
+        containers=frozenset(containers),
+        service_records=frozenset(service_records),
+        routes=frozenset(routes),
     )
 
 

@@ -20,21 +20,12 @@ import msgspec
 
 from reconciler.errors import ReleaseError
 from reconciler.inventory.app_uuid import AppUuid, app_uuid, fault
-from reconciler.inventory.blocks import Blocks, Objects, last_known, seen
+from reconciler.inventory.blocks import Blocks, last_known, seen
 from reconciler.inventory.gaps import Gaps, told
 from reconciler.inventory.helm import HelmRevision, by_key, history, is_release_name, newest, revision_number
-from reconciler.inventory.objects import (
-    Claim,
-    Ingress,
-    Kind,
-    Look,
-    Meta,
-    Pod,
-    ReleasePayload,
-    Service,
-    StoredRelease,
-)
-from reconciler.inventory.ownership import Ownership
+from reconciler.inventory.index import Index
+from reconciler.inventory.objects import Kind, Look, Meta, Part, ReleasePayload, StoredRelease
+from reconciler.inventory.ownership import Ref
 from reconciler.model import UNINSTALLED, App, AppApiInfo, AppKey, HelmInfo, PolicyInEffect
 
 UNINSTALLING = "uninstalling"
@@ -43,7 +34,6 @@ PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
 
 _UNKNOWN = "unknown"  # Helm's word for a status that nobody wrote
 _Value = TypeVar("_Value")
-_Object = TypeVar("_Object", Pod, Service, Claim, Ingress)
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
@@ -158,7 +148,8 @@ class _Fold:
         self._namespaces = {
             each.name: each.terminating for each in look.namespaces if self._allowed[each.name]
         }
-        self._objects = self._attributed(look)
+        self._index = self._indexed(look)
+        self._stayed = self._homeless()
 
     def inventory(self) -> Inventory:
         for key, revisions in self._releases.items():
@@ -186,38 +177,42 @@ class _Fold:
             namespaces=dict(sorted(self._namespaces.items())),
         )
 
-    def _attributed(self, look: Look) -> dict[AppKey, Objects]:
-        """The allowed objects by the release that they belong to; the pods of none are set apart."""
+    def _indexed(self, look: Look) -> Index:
+        """The allowed objects by the release that they belong to."""
+        index = Index()
+        for workload in look.workloads:
+            index.put_workload(workload)
+        for kind in (look.pods, look.services, look.claims, look.ingresses):
+            for part in self._allowed.of(kind):
+                index.put(part)
+        return index
+
+    def _homeless(self) -> dict[AppKey, list[Part]]:
+        """What belongs to no release that there is: what is still there stays with the app that had it
+        while its owners cannot be seen; the other pods are set apart."""
         unlisted = (key for key in self._previous if not self._gaps.proven(key.namespace))
-        ownership = Ownership({*self._releases, *unlisted}, look.workloads)
+        there = {*self._releases, *unlisted}
         had = dict(_owned(self._previous)) if self._gaps else {}
-        objects: dict[AppKey, Objects] = {}
+        stayed: dict[AppKey, list[Part]] = {}
+        for key in (None, *(key for key in self._index.claimed() if key not in there)):
+            for ref, part in self._index.parts(key).items():
+                former = had.get(ref) if self._is_hidden(ref) else None
+                if former is not None:
+                    stayed.setdefault(former, []).append(part)
+                elif ref.kind is Kind.PODS:
+                    self._unattributed.append(part.meta)
+        return stayed
 
-        def home(key: AppKey) -> Objects:
-            return objects.setdefault(key, Objects())
-
-        for pod in self._allowed.of(look.pods):
-            belonging = ownership.of(pod.meta)
-            key = belonging.key
-            if key is None and belonging.lost and self._gaps.covering(belonging.lost, pod.meta.namespace):
-                key = had.get((Kind.PODS, pod.meta.namespace, pod.meta.name))
-            if key is None:
-                self._unattributed.append(pod.meta)
-            else:
-                home(key).pods.append(pod)
-        for service in self._allowed.of(look.services):
-            if (key := ownership.of(service.meta).key) is not None:
-                home(key).services.append(service)
-        for claim in self._allowed.of(look.claims):
-            key = ownership.of_claim(claim).key
-            if key is None and self._gaps.covering(Kind.STATEFUL_SETS, claim.meta.namespace):
-                key = had.get((Kind.CLAIMS, claim.meta.namespace, claim.meta.name))
-            if key is not None:
-                home(key).claims.append(claim)
-        for ingress in self._allowed.of(look.ingresses):
-            if (key := ownership.of(ingress.meta).key) is not None:
-                home(key).ingresses.append(ingress)
-        return objects
+    def _is_hidden(self, ref: Ref) -> bool:
+        """Whether the owner that would say whose a pod or a claim is cannot be seen."""
+        if ref.kind is Kind.CLAIMS:
+            return self._gaps.covering(Kind.STATEFUL_SETS, ref.namespace) is not None
+        lost = self._index.belonging(ref).lost
+        return (
+            ref.kind is Kind.PODS
+            and lost is not None
+            and self._gaps.covering(lost, ref.namespace) is not None
+        )
 
     def _judge(self, key: AppKey, stored: StoredRelease) -> None:
         """Decide what a release's newest revision says of its app."""
@@ -299,7 +294,7 @@ class _Fold:
 
     def _blocks(self, key: AppKey, last: App | None) -> Blocks:
         """What this look saw, with the last known items where it could not see."""
-        live = seen(self._objects.get(key, Objects()))
+        live = seen((*self._index.parts(key).values(), *self._stayed.get(key, ())))
         if last is None or not self._gaps:
             return live
         hides = self._gaps.hides
@@ -320,7 +315,7 @@ class _Allowed(dict[str, bool]):
         self[namespace] = not self._policy.denies(namespace)
         return self[namespace]
 
-    def of(self, objects: Iterable[_Object]) -> Iterator[_Object]:
+    def of(self, objects: Iterable[Part]) -> Iterator[Part]:
         return (each for each in objects if self[each.meta.namespace])
 
 
@@ -343,13 +338,13 @@ def _subject(stored: StoredRelease) -> str:
     return f"{kind} {stored.namespace}/{stored.object_name}"
 
 
-def _owned(apps: Mapping[AppKey, App]) -> Iterator[tuple[tuple[Kind, str, str], AppKey]]:
+def _owned(apps: Mapping[AppKey, App]) -> Iterator[tuple[Ref, AppKey]]:
     """Which app had each pod and each claim."""
     for key, app in apps.items():
         for pod in app.app_info.pod_info:
-            yield (Kind.PODS, pod.namespace, pod.name), key
+            yield Ref(Kind.PODS, pod.namespace, pod.name), key
         for volume in app.app_info.volume_info:
-            yield (Kind.CLAIMS, volume.namespace, volume.name), key
+            yield Ref(Kind.CLAIMS, volume.namespace, volume.name), key
 
 
 def _has_pending_pod(app: App) -> bool:

@@ -130,6 +130,10 @@ class Ingress(msgspec.Struct, frozen=True, omit_defaults=True):
     hosts: tuple[str, ...] = ()
 
 
+Part = Pod | Service | Claim | Ingress
+"""What an app has besides its release."""
+
+
 class Workload(msgspec.Struct, frozen=True, omit_defaults=True):
     """A controller of pods. ``kind`` as in an ownerReference; ``claim_templates``: StatefulSets only."""
 

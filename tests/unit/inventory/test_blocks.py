@@ -1,6 +1,6 @@
 """What is emitted and recorded of an app's objects."""
 
-from reconciler.inventory.blocks import Objects, last_known, seen
+from reconciler.inventory.blocks import last_known, seen
 from reconciler.inventory.objects import Claim, Ingress, Kind, Pod, PodContainer, Service
 from reconciler.model import (
     Container,
@@ -18,15 +18,6 @@ from tests.unit.inventory.looks import meta, pod
 HELM = HelmInfo("web", "shop", 1, "", "deployed", "web", "")
 
 
-def objects(*each: Pod | Service | Claim | Ingress) -> Objects:
-    found = Objects()
-    found.pods = [one for one in each if isinstance(one, Pod)]
-    found.services = [one for one in each if isinstance(one, Service)]
-    found.claims = [one for one in each if isinstance(one, Claim)]
-    found.ingresses = [one for one in each if isinstance(one, Ingress)]
-    return found
-
-
 def test_a_pod_is_one_element_per_distinct_image_of_its_regular_containers() -> None:
     containers = (
         PodContainer("setup", "init:1", init=True, digest="sha256:a"),
@@ -34,7 +25,7 @@ def test_a_pod_is_one_element_per_distinct_image_of_its_regular_containers() -> 
         PodContainer("proxy", "proxy:1"),
         PodContainer("worker", "web:1", digest="sha256:b"),
     )
-    blocks = seen(objects(Pod(meta("p"), "Running", containers)))
+    blocks = seen([Pod(meta("p"), "Running", containers)])
     assert blocks.app_info(HELM).pod_info == (
         PodInfo("p", "shop", "proxy:1", "Running"),
         PodInfo("p", "shop", "web:1", "Running"),
@@ -50,7 +41,7 @@ def test_a_pod_is_one_element_per_distinct_image_of_its_regular_containers() -> 
 def test_a_service_is_one_element_per_port_and_port_0_without_any() -> None:
     # The same number may be there for TCP and for UDP.
     services = (Service(meta("dns"), "ClusterIP", (53, 53, 9153)), Service(meta("out"), "ExternalName"))
-    blocks = seen(objects(*services))
+    blocks = seen([*services])
     assert blocks.app_info(HELM).service_info == (
         ServiceInfo("dns", "shop", 53),
         ServiceInfo("dns", "shop", 9153),
@@ -63,9 +54,7 @@ def test_a_service_is_one_element_per_port_and_port_0_without_any() -> None:
 
 
 def test_an_ingress_is_one_element_per_host_and_an_empty_domain_without_any() -> None:
-    blocks = seen(
-        objects(Ingress(meta("door"), ("b.example", "a.example", "b.example")), Ingress(meta("any")))
-    )
+    blocks = seen([Ingress(meta("door"), ("b.example", "a.example", "b.example")), Ingress(meta("any"))])
     assert blocks.app_info(HELM).ingress_info == (
         IngressInfo("any", "shop", ""),
         IngressInfo("door", "shop", "a.example"),
@@ -78,7 +67,7 @@ def test_an_ingress_is_one_element_per_host_and_an_empty_domain_without_any() ->
 
 
 def test_a_claim_has_its_size_in_bytes() -> None:
-    blocks = seen(objects(Claim(meta("data"), 8 * 2**30)))
+    blocks = seen([Claim(meta("data"), 8 * 2**30)])
     assert blocks.app_info(HELM).volume_info == (VolumeInfo("data", "shop", 8589934592),)
 
 
@@ -91,12 +80,12 @@ def test_the_blocks_of_an_app_are_the_blocks_that_made_it() -> None:
 
 def test_items_are_chosen_by_kind_and_namespace_and_what_is_recorded_follows() -> None:
     blocks = seen(
-        objects(
+        [
             *(pod(meta("here")), pod(meta("there", "ops"))),
             *(Service(meta("here"), "ClusterIP"), Service(meta("there", "ops"), "ClusterIP")),
             *(Ingress(meta("here")), Ingress(meta("there", "ops"))),
             *(Claim(meta("here")), Claim(meta("there", "ops"))),
-        )
+        ]
     )
     in_ops = blocks.where(lambda _, namespace: namespace == "ops")
     assert {container.pod for container in in_ops.containers} == {"there"}
