@@ -16,6 +16,7 @@ from reconciler.policy.entry import EMPTY, Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import in_doubt, told
 from reconciler.project import Status
 from reconciler.state.ledger.contract import bounded
+from reconciler.state.store import Recorded, Trailer
 
 
 def facts_of(
@@ -86,6 +87,20 @@ def doubts(
         for key, entry in doubted.items()
         if told(entry) is not None or key in recorded
     }
+
+
+_NO_BRANCH = "none"
+
+
+def approved_since(facts: LedgerFacts) -> tuple[tuple[str, str], ...]:
+    """The trailer from which a later ledger knows from where on approvals count, where they do."""
+    return () if facts.required is None else ((Trailer.APPROVED_SINCE, facts.required or _NO_BRANCH),)
+
+
+def required_since(tip: Recorded | None) -> str | None:
+    """From where on approvals count, as the record has it; None where it says nothing of it."""
+    said = tip.revision.message.trailer(Trailer.APPROVED_SINCE) if tip is not None else ""
+    return None if not said else said.replace(_NO_BRANCH, "")
 
 
 def other_endpoint(view: LedgerView, endpoint: str) -> dict[AppKey, Entry | None] | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from reconciler.model import App, AppKey
 from reconciler.policy.entry import EMPTY, Acked, Entry, LedgerView
-from reconciler.policy.protocol import in_doubt, outdated, told
+from reconciler.policy.protocol import body_of, mark, outdated, told
 
 
 def missing(view: LedgerView, keys: Mapping[AppKey, str]) -> dict[AppKey, Acked]:
@@ -35,11 +35,13 @@ def outrun(
     """Entries for the apps of which the ledger is an older one: each will be told again.
 
     ``known``: the apps as the record has them, or the copy; ``draw``: a new key, greater than the one
-    given. An app that nobody knows anything of but its end needs no entry.
+    given. What is known so is newer than what the ledger says. An app that nobody knows anything of but its
+    end needs no entry.
     """
     found = {}
     for key, there in newer.items():
         entry = outdated(view.entries.get(key, EMPTY), there)
-        if told(entry) is not None or key in known:
-            found[key] = in_doubt(entry, known.get(key), draw(entry.last_key), email_id)
+        app = known.get(key) or told(entry)
+        if app is not None:
+            found[key] = mark(entry, app, draw(entry.last_key), body_of(app, email_id))
     return found

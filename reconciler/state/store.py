@@ -25,6 +25,7 @@ class Trailer(StrEnum):
     SNAPSHOT = "Snapshot"  # the snapshot's digest
     INSTANCE = "Instance"  # of the leadership that wrote it
     GAP = "Gap"  # a time without a look
+    APPROVED_SINCE = "Approved-Since"  # where the approved branch stood when approval began to be required
     PREVIOUS = "Previous"  # where the older history is: a place, a space, and its last revision
     ENDPOINT = "Endpoint"  # of the API that was told, on the delivered branch; so are the next two
     IDEMPOTENCY_KEY = "Idempotency-Key"
