@@ -12,6 +12,7 @@ from ruamel.yaml.error import YAMLError
 
 from reconciler.delivery.api import Api, endpoint_of
 from reconciler.delivery.deliver import Delivery
+from reconciler.delivery.rate import Rate
 from reconciler.errors import NotFoundError, SpecError, UsageError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
@@ -34,7 +35,8 @@ from reconciler.state.signing.key import Signing
 from reconciler.state.store import Store
 
 PUSH_TIMEOUT = 30.0
-"""Seconds that one push may take, connecting and reading included."""
+"""Seconds that one push may take, connecting and reading included: half a Lease, so that an answer finds it
+still ours."""
 
 LEASE_MARGIN = 5.0
 """Seconds of the Lease that a push leaves for writing down its answer."""
@@ -56,6 +58,7 @@ def opener(
                 path=_clone_of(settings, state.url, state.branch),
                 url=state.url,
                 branch=state.branch,
+                approved_branch=state.approved_branch,
                 author=author,
                 signing=_signing(settings, state, client),
                 access=Access(source=_source(settings, state, client, credentials), proxy=settings.proxy),
@@ -120,6 +123,7 @@ def delivery_of(
         now=clock.now,
         timeout=timeout,
         random=Random(),  # noqa: S311 - jitter
+        rate=Rate(settings.api.rate, clock.monotonic) if settings.api.rate is not None else None,
     )
     return api, delivery
 

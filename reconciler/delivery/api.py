@@ -1,149 +1,218 @@
-"""The Hossted API: one POST per app, and what each answer means. The only importer of httpx.
+"""The Hossted API over HTTP: one POST per app. The only importer of httpx.
 
-What the receiver's status means is a table in ``answer_of``; what to do about it is delivery's. Messages
-quote a little of the answer's text, for people, and never one that has our token in it.
+What an answer means is in ``answers``. Here is how a request gets there and how an answer is read: with the
+certificate verified, through the proxy that the environment names, no redirect followed, no cookie kept, and
+no more time or memory spent on any answer than its beginning is worth.
 """
 
 import asyncio
 import logging
 import ssl
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import cache
-from urllib.parse import urlsplit
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import httpx
-import msgspec
 
+from reconciler.delivery.answers import Again, Answer, Stop, answer_of, may_pass, one_line
+from reconciler.delivery.credentials import Credentials
+from reconciler.delivery.echo import forms_of, has_echo
 from reconciler.errors import SettingsError
-from reconciler.policy import keys
 from reconciler.settings import ApiSettings, program_version
 
 MOST_READ = 64 * 1024
 """Bytes of an answer that are read at most: the rest says nothing that we need."""
 
-MOST_QUOTED = 200
-"""Characters of an answer that a message quotes at most."""
+MOST_SEARCHED = 8 * 1024
+"""Characters of an answer that are searched for secrets, and quoted from: a token cut in two is no secret
+that could be found, so many more than are quoted."""
 
-LONGEST_WAIT = 3600.0
-"""Seconds that a Retry-After is honoured for at most: a mistyped one must not silence us for ever."""
+CONNECT = 10.0
+"""Seconds for the connection, name and TLS included: three packets lost one after the other cost seven."""
 
-_RETRIED = frozenset({408, 409, 425, 429})
-_REJECTED = frozenset({400, 413, 422})
+WRITE = 10.0
+"""Seconds without any progress in sending: a body is a few kB, so the other side has stopped reading."""
+
+READ = 20.0
+"""Seconds without a byte of the answer: a receiver has then had time for a slow database, twice."""
+
+TEXT = 5.0
+"""Seconds for the text after the status: the status is the answer, the text is only for people."""
+
+_IDLE_ENDED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+_REQUEST_TIMEOUT = 408
 
 
 # httpx logs whole URLs at INFO, with whatever somebody has put into the query.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-class Acknowledged(msgspec.Struct, frozen=True):
-    """The API has it."""
-
-    status: int
-
-
-class Rejected(msgspec.Struct, frozen=True):
-    """The API refuses this content; other apps go on."""
-
-    status: int
-    what: str
-
-
-class Outdated(msgspec.Struct, frozen=True):
-    """The API has accepted a greater key for this app (409 with its Idempotency-Key)."""
-
-    newest_key: str
-
-
-class Again(msgspec.Struct, frozen=True):
-    """It may pass. ``after``: seconds that the API asks to wait (``Retry-After``), if it does.
-
-    ``status``: 0 when there was no answer.
-    """
-
-    what: str
-    status: int = 0
-    after: float | None = None
-
-
-class Stop(msgspec.Struct, frozen=True):
-    """No app will get through until a person changes something, here or there."""
-
-    status: int
-    what: str
-
-
-Answer = Acknowledged | Rejected | Outdated | Again | Stop
-
-
 class Api:
     """A client of one endpoint. Close it when done."""
 
     def __init__(self, settings: ApiSettings) -> None:
-        """Raises SettingsError when the URL cannot be used."""
+        """Raises SettingsError when the URL, or a file that is named, cannot be used."""
         self.endpoint = endpoint_of(settings.url)
-        self._url = settings.url
-        self._token = settings.token
-        self._client = httpx.AsyncClient(
+        self._settings = settings
+        self._credentials = Credentials(settings, _public())
+        self._connect()
+
+    @property
+    def notice(self) -> str:
+        """What is wrong with a file of the credentials, so that older ones are used; "" when nothing is."""
+        return self._credentials.notice
+
+    @property
+    def may_renew(self) -> bool:
+        """Whether there is anything that ``renew`` could find changed."""
+        return self._credentials.in_files
+
+    async def renew(self) -> bool:
+        """Read the credentials' files again, where there are any; whether they have changed.
+
+        Not while a push is under way. The API is not contacted.
+        """
+        if not self.may_renew:
+            return False
+        trusted = self._credentials.trusted
+        changed = await asyncio.to_thread(self._credentials.read_again)
+        if self._credentials.trusted is not trusted:
+            await self.close()
+            self._connect()
+        return changed
+
+    async def push(self, body: bytes, key: str, timeout: float) -> Answer:  # noqa: ASYNC109 - the timeout is of one request, and is an answer
+        """Send one app. ``timeout``: seconds for all of it, connecting and reading included.
+
+        A request that an idle connection took with it when the server closed it is sent again, once, on a
+        new one: the same key and bytes, so it does not matter whether the first arrived. Raises nothing but
+        cancellation: every failure is an answer.
+        """
+        seen = _Seen()
+        try:
+            async with asyncio.timeout(timeout):
+                try:
+                    await self._ask(self._client, body, key, seen)
+                except _IDLE_ENDED:
+                    if seen.status or not seen.reused:
+                        raise
+                if seen.reused and seen.status in (0, _REQUEST_TIMEOUT):
+                    seen = _Seen()
+                    await self._ask(self._fresh, body, key, seen)
+        except TimeoutError:
+            if not seen.status:
+                return Again(f"no answer within {timeout:.3g} s")
+        except httpx.ProxyError as error:
+            return self._refused_by_proxy(error)
+        except httpx.RequestError as error:
+            if not seen.status:
+                return Again(f"no answer: {self._reason(error)}")
+        # The status is the answer. That the text after it broke off, or came too slowly, changes nothing.
+        text = bytes(seen.text[:MOST_READ]).decode("utf-8", errors="replace")
+        return answer_of(seen.status, seen.headers, self._quotable(text), datetime.now(UTC))
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.aclose()
+        await self._fresh.aclose()
+
+    def _connect(self) -> None:
+        self._client = self._client_with(httpx.Limits())
+        # For what must not go over a connection that has been idle.
+        self._fresh = self._client_with(httpx.Limits(max_keepalive_connections=0))
+
+    def _client_with(self, limits: httpx.Limits) -> httpx.AsyncClient:
+        return httpx.AsyncClient(
             headers={
-                "Authorization": f"{settings.scheme} {settings.token}",
                 "Content-Type": "application/json",
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",  # answers are short, and read no further than MOST_READ
                 "User-Agent": f"hossted-reconciler/{program_version()}",
             },
-            verify=_trusted(),
-            timeout=None,  # noqa: S113 - each push has a timeout for all of it
-            # A proxy of the environment is for the outside; what listens on this machine is reached as it is.
-            mounts={f"all://{host}": None for host in ("localhost", "127.0.0.1", "[::1]")},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept, none is sent
+            verify=self._credentials.trusted,
+            timeout=httpx.Timeout(READ, connect=CONNECT, write=WRITE, pool=None),
+            limits=limits,
+            proxy=self._settings.proxy or None,
+            trust_env=False,  # settings.py reads the environment
         )
 
-    async def push(self, body: bytes, key: str, timeout: float) -> Answer:  # noqa: ASYNC109 - the timeout is of one request, and is an answer
-        """Send one app. ``timeout``: seconds for all of it, connecting and reading included.
-
-        Raises nothing but cancellation: every failure is an answer.
-        """
-        response: httpx.Response | None = None
-        text = ""
-        request = self._client.build_request(
-            "POST", self._url, content=body, headers={"Idempotency-Key": key}
+    async def _ask(self, client: httpx.AsyncClient, body: bytes, key: str, seen: "_Seen") -> None:
+        request = client.build_request(
+            "POST",
+            self._settings.url,
+            content=body,
+            headers={
+                "Authorization": f"{self._settings.scheme} {self._credentials.token}",
+                "Idempotency-Key": key,
+            },
+            extensions={"trace": seen.trace},
         )
+        response = await client.send(request, stream=True)
         try:
-            async with asyncio.timeout(timeout):
-                response = await self._client.send(request, stream=True)
-                text = await _beginning(response)
-        except TimeoutError:
-            if response is None:
-                return Again(f"no answer within {timeout:.3g} s")
-        except httpx.RequestError as error:
-            if response is None:
-                return Again(f"no answer: {_reason(error)}")
+            seen.status, seen.headers = response.status_code, response.headers
+            async with asyncio.timeout(TEXT):
+                async for chunk in response.aiter_raw(MOST_READ):
+                    seen.text += chunk
+                    if len(seen.text) >= MOST_READ:
+                        return
         finally:
-            if response is not None:
-                await response.aclose()
-        # The status is the answer. That the text after it broke off, or came too slowly, changes nothing.
-        quotable = "" if self._token in text.replace("\\", "") else text
-        return answer_of(response.status_code, response.headers, quotable, datetime.now(UTC))
+            await response.aclose()
 
-    async def close(self) -> None:
-        """Let go of the connections."""
-        await self._client.aclose()
+    def _refused_by_proxy(self, error: httpx.ProxyError) -> Answer:
+        """A proxy that was asked for a tunnel says ``STATUS REASON``."""
+        said = self._reason(error)
+        status = int(said[:3]) if said[:3].isdecimal() else 0
+        if not status or may_pass(status):
+            return Again(f"no answer: the proxy says {said}", status)
+        advice = "check HTTPS_PROXY or HTTP_PROXY, and what the proxy allows"
+        return Stop(status, f"the proxy answered {said} ({advice})")
+
+    def _reason(self, error: httpx.RequestError) -> str:
+        """What the transport says, on one line; the type's name where it says nothing that may be said."""
+        match error:
+            case httpx.ConnectTimeout():
+                return f"no connection within {CONNECT:g} s"
+            case httpx.WriteTimeout():
+                return f"it takes no data for {WRITE:g} s"
+            case httpx.ReadTimeout():
+                return f"it says nothing for {READ:g} s"
+        return _mistrust(error) or one_line(self._quotable(str(error))) or type(error).__name__
+
+    def _quotable(self, text: str) -> str:
+        """A text's beginning; nothing of it when it has the token in it, or another secret that we sent."""
+        beginning = one_line(text, MOST_SEARCHED)
+        return "" if has_echo(beginning, self._secrets()) else beginning
+
+    def _secrets(self) -> list[str]:
+        url, proxy = urlsplit(self._settings.url), urlsplit(self._settings.proxy)
+        user, _, password = proxy.netloc.rpartition("@")[0].partition(":")
+        return [
+            *forms_of(self._credentials.token),
+            *(value for _, value in parse_qsl(url.query)),
+            url.query,
+            unquote(password or user),
+        ]
 
 
-def answer_of(status: int, headers: httpx.Headers, text: str, now: datetime) -> Answer:
-    """What an answer means. ``text``: the beginning of its body, "" when it must not be quoted."""
-    said = _said(headers, text)
-    if 200 <= status < 300:
-        if _media_type(headers) == "text/html":
-            return Stop(status, f"{status} with a web page: this is a portal, not the Hossted API")
-        return Acknowledged(status)
-    if status == 409 and (newest := keys.parse(headers.get("idempotency-key", ""))) is not None:
-        return Outdated(newest)
-    if status in _RETRIED or 500 <= status < 600:
-        return Again(f"answered {status}{said}", status, _retry_after(headers, now))
-    if status in _REJECTED:
-        return Rejected(status, f"answered {status}{said}")
-    return Stop(status, f"answered {status}{_advice(status)}{said}")
+class _Seen:
+    """What has been seen of an answer so far. ``status``: 0 before it began; ``reused``: whether the request
+    went over a connection that was there already."""
+
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers = httpx.Headers()
+        self.text = bytearray()
+        self.reused = False
+        self._connected = False
+
+    async def trace(self, event: str, _: object) -> None:
+        """httpcore's events of one request."""
+        if event == "connection.connect_tcp.started":
+            self._connected = True
+        elif event == "http11.send_request_headers.started":
+            self.reused = not self._connected
 
 
 def endpoint_of(url: str) -> str:
@@ -167,56 +236,36 @@ def endpoint_of(url: str) -> str:
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
-    """Whose certificates are believed. Reading them takes longer than anything else about a client."""
+def _public() -> ssl.SSLContext:
+    """The public authorities, or those of SSL_CERT_FILE. Reading them takes longer than all else here."""
     return httpx.create_ssl_context()
 
 
-async def _beginning(response: httpx.Response) -> str:
-    read = b""
-    async for chunk in response.aiter_raw():
-        read += chunk
-        if len(read) >= MOST_READ:
-            break
-    return read[:MOST_READ].decode("utf-8", errors="replace")
-
-
-def _media_type(headers: httpx.Headers) -> str:
-    value: str = headers.get("content-type", "")
-    return value.partition(";")[0].strip().lower()
-
-
-def _said(headers: httpx.Headers, text: str) -> str:
-    """What the API says about it, on one line; nothing of web pages and of what is not text."""
-    media_type = _media_type(headers)
-    if not (media_type == "text/plain" or media_type.endswith("json")):
-        return ""
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return f": {line[:MOST_QUOTED]}" if line else ""
-
-
-def _advice(status: int) -> str:
-    if status in (401, 403):
-        return " (check HOSSTED_AUTH_TOKEN and HOSSTED_AUTH_SCHEME)"
-    if status in (404, 405, 407) or 300 <= status < 400:
-        return " (check HOSSTED_API_URL; redirects are not followed)"
+def _mistrust(error: BaseException) -> str:
+    """Why a server was not believed to be the one, in words; "" when it was not about that."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLError):
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        what = _CERTIFICATE.get(cause.verify_code, "its certificate is not accepted: check HOSSTED_CA_FILE")
+        return f"{what} ({one_line(cause.verify_message)})"
+    if isinstance(cause, ssl.SSLError):
+        return f"no TLS can be spoken with it: check HOSSTED_API_URL ({cause.reason or 'broken off'})"
     return ""
 
 
-def _retry_after(headers: httpx.Headers, now: datetime) -> float | None:
-    """Seconds to wait: RFC 9110, section 10.2.3, a number of seconds or a date."""
-    text = headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), LONGEST_WAIT)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), LONGEST_WAIT)
-
-
-def _reason(error: httpx.RequestError) -> str:
-    """What the transport says, on one line; the type's name where it says nothing."""
-    return " ".join(str(error).split())[:MOST_QUOTED] or type(error).__name__
+_UNKNOWN_AUTHORITY = (
+    "its certificate is of an authority that is not trusted: give that one's in HOSSTED_CA_FILE"
+)
+_OTHER_HOST = "its certificate is for another host: check HOSSTED_API_URL"
+_CERTIFICATE = {
+    9: "its certificate is not valid yet: check the clocks",
+    10: "its certificate has expired: it needs a new one",
+    18: _UNKNOWN_AUTHORITY,
+    19: _UNKNOWN_AUTHORITY,
+    20: _UNKNOWN_AUTHORITY,
+    21: _UNKNOWN_AUTHORITY,
+    62: _OTHER_HOST,
+    64: _OTHER_HOST,
+}
+"""By OpenSSL's X509_V_ERR codes."""

@@ -3,21 +3,29 @@
 A batch is the pending apps of one shard of the ledger: one write marks them all, before any request
 leaves, and one write records all their answers. Whatever ends this at whatever point (a crash, a lost
 lease, a cancelled task), the marks stand and the next plan finds them: nothing here must be undone or
-remembered. Only the backoff lives in memory, and is of the API as a whole.
+remembered. Only the breaker and the rate live in memory, and are of the API as a whole.
+
+The ledger's entries have other writers (``Leadership.prepare``), and the lock that keeps them apart is not
+held while requests are under way: so an answer counts only where the mark that it is about still stands.
 """
 
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
+from itertools import islice
 from random import Random
 from typing import Protocol
 
 import msgspec
 
-from reconciler.delivery.api import Acknowledged, Again, Answer, Api, Outdated, Rejected, Stop
+from reconciler.delivery.answers import Acknowledged, Again, Answer, Outdated, Rejected, Stop
+from reconciler.delivery.api import Api
+from reconciler.delivery.breaker import Breaker
+from reconciler.delivery.rate import Rate
 from reconciler.errors import ReconcilerError
-from reconciler.model import App, AppKey
+from reconciler.model import App, AppKey, tells_the_same
 from reconciler.policy import protocol
 from reconciler.policy.entry import EMPTY, Entry, LedgerView
 from reconciler.policy.plan import Plan, Push
@@ -25,17 +33,20 @@ from reconciler.policy.plan import Plan, Push
 BATCH = 100
 """Apps that are marked by one write at most: so many bodies fit a shard of the ledger beside each other."""
 
+BATCH_SECONDS = 10
+"""How long a batch takes at most where the rate is low, so that it is not marked long before it is sent."""
+
+FRESH = timedelta(seconds=1)
+"""How old the plan is at most by which a request leaves: what was denied, stopped or changed since waits."""
+
 AT_ONCE = 8
 """Requests under way at once: enough to hide a round trip, few enough for a small receiver."""
 
 MOST_TRIES = 4
 """Requests for one app in one call. Two are an app_uuid that changes, a third a key that was too old."""
 
-BASE, CAP = timedelta(seconds=1), timedelta(minutes=5)
-"""Full jitter: a random part of 1 s, 2 s, 4 s … 5 min, after what Retry-After asks for."""
-
-STOPPED_FIRST, STOPPED_CAP = timedelta(minutes=10), timedelta(hours=1)
-"""How long pushing stops as a whole: 10 min, doubled up to an hour. New credentials are a new process."""
+PlanNow = Callable[[LedgerView], Plan]
+"""The plan as of now, given the ledger as of now."""
 
 
 class Ledger(Protocol):
@@ -77,10 +88,10 @@ class Delivered(msgspec.Struct, frozen=True):
 
 
 class Delivery:
-    """Deliveries to one API with one set of credentials. Not to be called twice at the same time.
+    """Deliveries to one API. Not to be called twice at the same time.
 
     ``draw``: an idempotency key greater than the one given; ``timeout``: seconds that a push may take, as
-    of now, none left when it is not positive; ``random``: for the jitter.
+    of now, none left when it is not positive; ``random``: for the jitter; ``rate``: None for no limit.
     """
 
     def __init__(
@@ -93,6 +104,7 @@ class Delivery:
         now: Callable[[], datetime],
         timeout: Callable[[], float],
         random: Random,
+        rate: Rate | None = None,
     ) -> None:
         self._api = api
         self._ledger = ledger
@@ -100,40 +112,74 @@ class Delivery:
         self._draw = draw
         self._now = now
         self._timeout = timeout
-        self._pause = Pause(random)
+        self._random = random
+        self._breaker = Breaker(random)
+        self._rate = rate
+        self._most = BATCH if rate is None else min(BATCH, max(1, int(rate.per_second * BATCH_SECONDS)))
         self._failed: Counter[AppKey] = Counter()
+        self.since = now()
+        """When these credentials came into use: what was rejected before may be accepted now."""
 
-    async def deliver(self, plan_now: Callable[[LedgerView], Plan]) -> Delivered:
-        """Send what the plan says until it is empty or must wait. Never sleeps.
+    @property
+    def may_renew(self) -> bool:
+        """Whether credentials are in files, so that looking for new ones makes sense."""
+        return self._api.may_renew
 
-        ``plan_now``: the plan as of now, asked again after each batch. A ledger that cannot be written ends
-        the call as trouble; one that cannot be read raises LedgerError, and nothing was sent.
+    async def renew(self) -> bool:
+        """Look for new credentials, without contacting the API; whether there are any, so that it is worth
+        trying again at once. Not while a delivery is under way."""
+        if not await self._api.renew():
+            return False
+        self.since = self._now()
+        self._breaker.half_open(self.since)
+        return True
+
+    async def deliver(
+        self, plan_now: PlanNow, lock: AbstractAsyncContextManager[object] | None = None
+    ) -> Delivered:
+        """Send what the plan says until it is empty or must wait; only the rate makes it sleep.
+
+        ``lock``: held by whoever writes the ledger's entries, when others do too; it is taken for each
+        reading and writing, not while requests are under way. A ledger that cannot be written ends the call
+        as trouble; one that cannot be read at first raises LedgerError, and nothing was sent.
         """
-        view = await self._forget(await self._ledger.load())
-        pushed: list[PushResult] = []
-        rejected: list[PushResult] = []
-        tries: Counter[AppKey] = Counter()
-        while (plan := plan_now(view)).pushes and self._pause.is_over(self._now()):
-            batch = self._batch([push for push in plan.pushes if tries[push.key] < MOST_TRIES])
-            if not batch:
-                self._pause.extend(Again("the API keeps asking for other keys"), self._now())
-                break
-            tries.update(push.key for push in batch)
-            try:
-                view = await self._tell(batch, view, pushed, rejected)
-            except ReconcilerError as error:  # of the ledger: what was sent stays marked
-                self._failed.update(push.key for push in batch)
-                self._pause.extend(Again(str(error)), self._now())
-                break
+        lock = lock or nullcontext()
+        outcome = _Outcome()
+        await self.renew()
+        async with lock:
+            view = await self._forget(await self._ledger.load())
+        batch: _Batch | None = None
+        answers: Mapping[AppKey, Answer] = {}
+        try:
+            while True:
+                async with lock:
+                    view = await self._ledger.write({})  # as it is now: others may have written meanwhile
+                    if batch is not None:
+                        view = await self._note(batch, answers, view, outcome)
+                    plan = plan_now(view)
+                    batch = await self._mark(plan, view, outcome.tries)
+                if batch is None:
+                    break
+                answers = await self._send(batch, plan_now)
+                outcome.tries.update(answers.keys())
+                self._breaker.learn(list(answers.values()), self._now(), self._api.endpoint)
+                await self.renew()
+        except ReconcilerError as error:  # of the ledger: what was sent stays marked
+            plan = plan_now(view)
+            self._breaker.open(Again(str(error)), self._now())
         waits = bool(plan.pushes)
         return Delivered(
             plan,
-            tuple(pushed),
-            tuple(rejected),
-            trouble=self._pause.trouble if waits else "",
-            stopped=waits and self._pause.stopped,
-            next_try=self._pause.until if waits else None,
+            tuple(outcome.pushed),
+            tuple(outcome.rejected),
+            trouble=self._trouble() if waits else "",
+            stopped=waits and self._breaker.stopped,
+            next_try=self._breaker.until if waits else None,
         )
+
+    def _trouble(self) -> str:
+        notice = self._api.notice if self._breaker.trouble else ""
+        return f"{self._breaker.trouble} ({notice})" if notice else self._breaker.trouble
 
     async def _forget(self, view: LedgerView) -> LedgerView:
         """Drop the entries that say nothing any more."""
@@ -141,47 +187,30 @@ class Delivery:
         old = [key for key, entry in view.entries.items() if protocol.is_expired(entry, now)]
         return await self._ledger.write(dict.fromkeys(old)) if old else view
 
-    def _batch(self, pushes: list[Push]) -> list[Push]:
-        """The pushes of one shard. Those that failed least come first, so that none keeps others waiting."""
-        pushes = sorted(pushes, key=lambda push: (self._failed[push.key], push.key))
-        shard = self._ledger.shard_of(pushes[0].key) if pushes else ""
-        return [push for push in pushes if self._ledger.shard_of(push.key) == shard][:BATCH]
-
-    async def _tell(
-        self, batch: list[Push], view: LedgerView, pushed: list[PushResult], rejected: list[PushResult]
-    ) -> LedgerView:
+    async def _mark(self, plan: Plan, view: LedgerView, tries: Counter[AppKey]) -> "_Batch | None":
+        """The next batch, durably marked; None when nothing is to be sent now."""
+        if not plan.pushes or not self._breaker.lets_through(self._now()):
+            return None
+        batch = self._batch([push for push in plan.pushes if tries[push.key] < MOST_TRIES])
+        if not batch:
+            self._breaker.open(Again("the API keeps asking for other keys"), self._now())
+            return None
         marked = {push.key: self._marked(view.entries.get(push.key, EMPTY), push.app) for push in batch}
         marks = {key: entry for key, entry in marked.items() if entry != view.entries.get(key)}
-        if marks:
-            view = await self._ledger.write(marks)
-        answers = await self._send(marked)
-        written: dict[AppKey, Entry | None] = {}
-        results: list[tuple[list[PushResult], PushResult]] = []
-        now = self._now()
-        for push in batch:
-            entry, answer = marked[push.key], answers.get(push.key)
-            result = PushResult(push.key, push.app, entry.last_key, 0, push.why)
-            match answer:
-                case Acknowledged(status):
-                    written[push.key] = protocol.acknowledge(entry, now, status)
-                    results.append((pushed, msgspec.structs.replace(result, status=status)))
-                case Rejected(status, what):
-                    written[push.key] = protocol.reject(entry, status, now)
-                    results.append((rejected, msgspec.structs.replace(result, status=status, what=what)))
-                case Outdated(newest_key):
-                    written[push.key] = protocol.outdated(entry, newest_key)
-                case Again() | Stop():
-                    self._failed[push.key] += 1
-                case None:  # not sent: another one's answer was that sending is no use now
-                    pass
-            if push.key in written:
-                del self._failed[push.key]
-        self._pause.learn(list(answers.values()), now, self._api.endpoint)
-        if written:
-            view = await self._ledger.write(written)
-        for where, result in results:
-            where.append(result)
-        return view
+        return _Batch(tuple(batch), marked, await self._write(marks) if marks else view)
+
+    def _batch(self, pushes: list[Push]) -> list[Push]:
+        """The pushes of one shard; one alone while it is not known whether any gets through.
+
+        Those that failed least come first, so that none keeps others waiting; the one alone is any of
+        those, since the fault may be some apps'.
+        """
+        pushes = sorted(pushes, key=lambda push: (self._failed[push.key], push.key))
+        if pushes and not self._breaker.is_closed:
+            least = [push for push in pushes if self._failed[push.key] == self._failed[pushes[0].key]]
+            return [self._random.choice(least)]
+        shard = self._ledger.shard_of(pushes[0].key) if pushes else ""
+        return list(islice((push for push in pushes if self._ledger.shard_of(push.key) == shard), self._most))
 
     def _marked(self, entry: Entry, app: App) -> Entry:
         if protocol.resumes(entry, app):
@@ -189,19 +218,73 @@ class Delivery:
         key = self._draw(entry.last_key)
         return protocol.mark(entry, app, key, protocol.body_of(app, self._email_id))
 
-    async def _send(self, marked: Mapping[AppKey, Entry]) -> dict[AppKey, Answer]:
+    async def _write(self, entries: Mapping[AppKey, Entry | None]) -> LedgerView:
+        try:
+            return await self._ledger.write(entries)
+        except ReconcilerError:
+            self._failed.update(entries.keys())
+            raise
+
+    async def _note(
+        self, batch: "_Batch", answers: Mapping[AppKey, Answer], view: LedgerView, outcome: "_Outcome"
+    ) -> LedgerView:
+        """Write down what was answered, as far as the marks still stand: another writer of the ledger may
+        have put an app in doubt under a greater key, and an answer to the older one does not end that."""
+        written: dict[AppKey, Entry | None] = {}
+        results: list[tuple[list[PushResult], PushResult]] = []
+        now = self._now()
+        for push in batch.pushes:
+            entry, answer = view.entries.get(push.key, EMPTY), answers.get(push.key)
+            if isinstance(answer, Again | Stop):
+                self._failed[push.key] += 1
+            if entry.sending != batch.marked[push.key].sending:
+                continue
+            result = PushResult(push.key, push.app, entry.last_key, 0, push.why)
+            match answer:
+                case Acknowledged(status):
+                    written[push.key] = protocol.acknowledge(entry, now, status)
+                    results.append((outcome.pushed, msgspec.structs.replace(result, status=status)))
+                case Rejected(status, what):
+                    written[push.key] = protocol.reject(entry, status, now, what)
+                    result = msgspec.structs.replace(result, status=status, what=what)
+                    results.append((outcome.rejected, result))
+                case Outdated(newest_key):
+                    written[push.key] = protocol.outdated(entry, newest_key)
+                case _:  # no answer that counts, or not sent: another one's was that sending is no use now
+                    pass
+        if not written:
+            return view
+        for key in written:
+            del self._failed[key]
+        view = await self._write(written)
+        for where, result in results:
+            where.append(result)
+        return view
+
+    async def _send(self, batch: "_Batch", plan_now: PlanNow) -> dict[AppKey, Answer]:
         """Send what is marked, some at once, until an answer says that sending is no use now."""
         answers: dict[AppKey, Answer] = {}
-        left = iter(marked.items())
+        left = iter(batch.pushes)
+        planned, wanted = self._now(), {push.key: push.app for push in batch.pushes}
+
+        def is_wanted(push: Push) -> bool:
+            nonlocal planned, wanted
+            if not planned <= self._now() < planned + FRESH:
+                planned = self._now()
+                wanted = {push.key: push.app for push in plan_now(batch.view).pushes}
+            return push.key in wanted and tells_the_same(wanted[push.key], push.app)
 
         async def work() -> None:
-            for key, entry in left:
-                answers[key] = await self._push(entry)
+            for push in left:
+                if self._rate is not None:
+                    await self._rate.take()
                 if any(isinstance(answer, Again | Stop) for answer in answers.values()):
                     return
+                if is_wanted(push):
+                    answers[push.key] = await self._push(batch.marked[push.key])
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(AT_ONCE, len(marked))):
+            for _ in range(min(AT_ONCE, len(batch.pushes))):
                 group.create_task(work())
         return answers
 
@@ -217,42 +300,17 @@ class Delivery:
         return answer
 
 
-class Pause:
-    """How long not to bother the API, for all apps alike."""
+class _Batch(msgspec.Struct, frozen=True):
+    """What is marked and about to be sent. ``view``: the ledger with the marks."""
 
-    def __init__(self, random: Random) -> None:
-        self._random = random
-        self._from: datetime | None = None
-        self.until: datetime | None = None
-        self.trouble = ""
-        self.stopped = False
-        self._failures = 0
+    pushes: tuple[Push, ...]
+    marked: Mapping[AppKey, Entry]
+    view: LedgerView
 
-    def is_over(self, now: datetime) -> bool:
-        """A clock that was set back does not make the wait longer."""
-        return self.until is None or self._from is None or not self._from <= now < self.until
 
-    def learn(self, answers: list[Answer], now: datetime, endpoint: str) -> None:
-        """What a batch's answers mean for all: the longest wait that any of them asks for."""
-        bad = [answer for answer in answers if isinstance(answer, Again | Stop)]
-        if len(bad) < len(answers):  # it does answer
-            self._failures = 0
-        if not bad:
-            self.until, self.trouble, self.stopped = None, "", False
-            return
-        worst = max(bad, key=lambda answer: (isinstance(answer, Stop), getattr(answer, "after", None) or 0))
-        self.extend(msgspec.structs.replace(worst, what=f"{endpoint}: {worst.what}"), now)
+class _Outcome(msgspec.Struct):
+    """What one call came to so far. ``tries``: the requests for each app."""
 
-    def extend(self, answer: Again | Stop, now: datetime) -> None:
-        """Wait, longer each time."""
-        if self.stopped != isinstance(answer, Stop):
-            self._failures = 0
-        self._failures += 1
-        self.trouble, self.stopped = answer.what, isinstance(answer, Stop)
-        doublings = min(self._failures - 1, 10)
-        if isinstance(answer, Stop):
-            wait = min(STOPPED_FIRST * 2**doublings, STOPPED_CAP)
-        else:
-            wait = min(BASE * 2**doublings, CAP) * self._random.random()
-            wait += timedelta(seconds=answer.after or 0)
-        self._from, self.until = now, now + wait
+    pushed: list[PushResult] = []
+    rejected: list[PushResult] = []
+    tries: Counter[AppKey] = msgspec.field(default_factory=Counter)

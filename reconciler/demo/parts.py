@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from reconciler.delivery.api import Answer, Api
+from reconciler.delivery.answers import Answer
+from reconciler.delivery.api import Api
 from reconciler.errors import UsageError
 from reconciler.inventory.objects import Look
 from reconciler.inventory.recording import RecordedSource

@@ -13,7 +13,7 @@ from reconciler.changes.describe import lines, sentence
 from reconciler.changes.diff import diff
 from reconciler.changes.render_text import render_text
 from reconciler.changes.wording import count
-from reconciler.delivery.api import Acknowledged, Again, Answer, Outdated, Rejected, Stop
+from reconciler.delivery.answers import Acknowledged, Again, Answer, Outdated, Rejected, Stop
 from reconciler.demo.parts import Request
 from reconciler.demo.play import Committed, Deferred, Happened, Killed, Outcome, Told, Waiting
 from reconciler.demo.screen import Screen

@@ -35,11 +35,13 @@ class Acked(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The API refused this content (400, 413, 422). ``digest``: of the emitted form without email_id."""
+    """The API refused this content (400, 413, 422). ``digest``: of the emitted form without email_id;
+    ``what``: what it said, cut and without secrets, "" when nothing."""
 
     digest: str
     status: int
     at: datetime
+    what: str = ""
 
 
 class Entry(msgspec.Struct, frozen=True, omit_defaults=True):

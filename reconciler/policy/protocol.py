@@ -126,9 +126,10 @@ def acknowledge(entry: Entry, at: datetime, status: int = 0) -> Entry:
     )
 
 
-def reject(entry: Entry, status: int, at: datetime) -> Entry:
-    """The API refuses what is marked. The mark stays: an earlier try may have arrived."""
-    return msgspec.structs.replace(entry, rejected=Rejected(told_digest(_marked(entry).app), status, at))
+def reject(entry: Entry, status: int, at: datetime, what: str = "") -> Entry:
+    """The API refuses what is marked, and says ``what``. The mark stays: an earlier try may have arrived."""
+    rejected = Rejected(told_digest(_marked(entry).app), status, at, what)
+    return msgspec.structs.replace(entry, rejected=rejected)
 
 
 def outdated(entry: Entry, newest_key: str) -> Entry:

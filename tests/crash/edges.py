@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from reconciler.delivery.api import Answer, Api
+from reconciler.delivery.answers import Answer
+from reconciler.delivery.api import Api
 from reconciler.kube import transport
 from reconciler.state.configmap.track import ConfigMapTrack
 from reconciler.state.git.plumbing import Repository

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.delivery.api import MOST_READ, Acknowledged, Again, Answer, Api, Rejected, Stop
+from reconciler.delivery.answers import Acknowledged, Again, Answer, Rejected, Stop
+from reconciler.delivery.api import MOST_READ, Api
 from reconciler.settings import ApiSettings
 from tests.web.wire import Behaviour, Request, Wire, answer, silence, wire
 from tests.web.world import TOKEN

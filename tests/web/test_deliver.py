@@ -219,15 +219,16 @@ async def test_a_batch_is_marked_by_one_write_and_acknowledged_by_one(
 
     class Counting(LedgerAround):
         async def write(self, entries: Mapping[AppKey, Entry | None], /) -> LedgerView:
-            writes.append(len(entries))
+            if entries:  # none: it is only asked how it stands
+                writes.append(len(entries))
             return await super().write(entries)
 
     await world.api.close()
     world.restart(Counting)
-    world.cluster_has(*many(2 * BATCH + 50))
-    assert len((await world.deliver()).pushed) == 2 * BATCH + 50
-    assert writes == [BATCH, BATCH, BATCH, BATCH, 50, 50]
-    assert receiver.counts == {"accepted": 2 * BATCH + 50}
+    world.cluster_has(*many(1 + 2 * BATCH + 50))
+    assert len((await world.deliver()).pushed) == 1 + 2 * BATCH + 50
+    assert writes == [1, 1, BATCH, BATCH, BATCH, BATCH, 50, 50], "the first one alone: nobody knows the API"
+    assert receiver.counts == {"accepted": 1 + 2 * BATCH + 50}
 
 
 async def test_only_so_many_requests_are_under_way_at_once(tmp_path: Path) -> None:
@@ -242,22 +243,22 @@ async def test_only_so_many_requests_are_under_way_at_once(tmp_path: Path) -> No
         under_way -= 1
         writer.write(answer(200))
 
-    async with wire(when_all_are_there) as api:
+    async with wire(answer(200), when_all_are_there) as api:
         world = World(api.url, tmp_path)
-        world.cluster_has(*many(3 * AT_ONCE))
-        assert len((await world.deliver()).pushed) == 3 * AT_ONCE
+        world.cluster_has(*many(1 + 3 * AT_ONCE))
+        assert len((await world.deliver()).pushed) == 1 + 3 * AT_ONCE
         await world.api.close()
     assert most == AT_ONCE
 
 
 async def test_an_api_that_is_down_is_not_asked_for_each_app(tmp_path: Path) -> None:
-    async with wire(answer(503)) as api:
+    async with wire(answer(200), answer(503)) as api:
         world = World(api.url, tmp_path)
-        world.cluster_has(*many(BATCH))
+        world.cluster_has(*many(1 + BATCH))
         delivered = await world.deliver()
         await world.api.close()
     assert len(delivered.plan.pushes) == BATCH
-    assert len(api.requests) <= AT_ONCE
+    assert len(api.requests) <= 1 + AT_ONCE
 
 
 async def test_apps_that_never_get_through_do_not_keep_the_others_waiting(tmp_path: Path) -> None:
@@ -328,12 +329,12 @@ async def test_what_was_in_flight_when_it_was_stopped_is_still_acknowledged(tmp_
             world.policy = PolicyInEffect(stop=True)
             writer.write(answer(200))
 
-        api.answers = [stop_then_answer]
-        world.cluster_has(*many(2))
+        api.answers = [answer(200), stop_then_answer]
+        world.cluster_has(*many(3))
         delivered = await world.deliver()
         await world.api.close()
         view = await FileLedger(world.path).load()
-    assert len(delivered.pushed) == 2
+    assert len(delivered.pushed) == 3
     assert delivered.plan == Plan((), {})
     assert all(entry.acked and not entry.sending for entry in view.entries.values())
 
@@ -343,7 +344,8 @@ async def test_a_change_while_requests_are_under_way_is_told_in_the_same_call(
 ) -> None:
     class Changing(LedgerAround):
         async def write(self, entries: Mapping[AppKey, Entry | None], /) -> LedgerView:
-            world.cluster_has(B)
+            if entries:
+                world.cluster_has(B)
             return await super().write(entries)
 
     await world.api.close()
@@ -362,8 +364,8 @@ async def test_a_ledger_that_cannot_be_written_is_trouble_and_nothing_is_lost(
     class Full(LedgerAround):
         async def write(self, entries: Mapping[AppKey, Entry | None], /) -> LedgerView:
             nonlocal writes
-            writes += 1
-            if writes == failing_write:
+            writes += bool(entries)
+            if entries and writes == failing_write:
                 raise LedgerError("the disk is full")
             return await super().write(entries)
 

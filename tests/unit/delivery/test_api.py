@@ -3,16 +3,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from reconciler.delivery.api import (
-    Acknowledged,
-    Again,
-    Answer,
-    Outdated,
-    Rejected,
-    Stop,
-    answer_of,
-    endpoint_of,
-)
+from reconciler.delivery.answers import Acknowledged, Again, Answer, Outdated, Rejected, Stop, answer_of
+from reconciler.delivery.api import endpoint_of
 from reconciler.errors import SettingsError
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

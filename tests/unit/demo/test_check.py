@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.delivery.api import Acknowledged, Again, Answer
+from reconciler.delivery.answers import Acknowledged, Again, Answer
 from reconciler.delivery.deliver import PushResult
 from reconciler.demo.check import of_all, of_step
 from reconciler.demo.parts import Request
