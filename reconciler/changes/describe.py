@@ -84,7 +84,13 @@ _OUTCOMES: Mapping[Operation, str] = {
 
 def standing(app: App, name: str) -> str:
     """An app as it is, without a word of how it came to be: ``default/test: keycloak 18.3.3, revision 5``."""
-    return f"{name}: {_standing(app)}"
+    return f"{name}: {state_of(app)}"
+
+
+def state_of(app: App) -> str:
+    """``keycloak 18.3.3, revision 5``, and the status unless it is deployed."""
+    status = "" if app.helm.status == _DEPLOYED else f", {clean(app.helm.status)}"
+    return _chart(app) + _revision(app) + status
 
 
 def is_reinstall(change: AppChange) -> bool:
@@ -124,7 +130,7 @@ def _what(change: AppChange, room: int) -> str:
     room -= len(_head(change, ""))
     before, after = change.before, change.after
     if change.again and after is not None:
-        return _standing(after)
+        return state_of(after)
     if change.operation is Operation.CHANGE:
         return _fitting(_telling(change), room)
     if before is None or after is None:
@@ -139,11 +145,6 @@ def _what(change: AppChange, room: int) -> str:
         if rest and len(text) + 2 + len(rest) <= room:
             return f"{text}, {rest}"
     return text
-
-
-def _standing(app: App) -> str:
-    status = "" if app.helm.status == _DEPLOYED else f", {clean(app.helm.status)}"
-    return _chart(app) + _revision(app) + status
 
 
 def _revision(app: App) -> str:

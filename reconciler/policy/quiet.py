@@ -100,6 +100,11 @@ def observe(
     return Observation(result, verdicts, max(0.0, min(looks) - now) if looks else None)
 
 
+def longest_wait(settle: float) -> float:
+    """Seconds after which an app that does not get quiet is taken as it stands."""
+    return _PATIENCE * settle if settle else _PATIENCE_WITHOUT_SETTLE
+
+
 def has_left(inventory: Inventory, key: AppKey) -> bool:
     """Whether an app without a live state is gone for certain, its history kept or not."""
     return key in inventory.kept or inventory.is_gone(key)
@@ -134,7 +139,7 @@ def _judge(
     if old is not None and not old.quiet and (old.matters or not sight.matters):
         restless_since = old.restless_since
     quiet = now - since >= settle and not sight.pending
-    limit = restless_since + (_PATIENCE * settle if settle else _PATIENCE_WITHOUT_SETTLE)
+    limit = restless_since + longest_wait(settle)
     verdict = Verdict.QUIET if quiet else Verdict.AS_IT_STANDS if now >= limit else Verdict.WAIT
     one = Tracked(sight.state, since, restless_since, quiet, sight.matters, began)
     if verdict is Verdict.QUIET or not (sight.matters or marked):
