@@ -29,6 +29,7 @@ from reconciler.model import App, AppKey, tells_the_same
 from reconciler.policy import protocol
 from reconciler.policy.entry import EMPTY, Entry, LedgerView
 from reconciler.policy.plan import Plan, Push
+from reconciler.policy.protocol import Reason
 
 BATCH = 100
 """Apps that are marked by one write at most: so many bodies fit a shard of the ledger beside each other."""
@@ -85,6 +86,12 @@ class Delivered(msgspec.Struct, frozen=True):
     trouble: str = ""
     stopped: bool = False
     next_try: datetime | None = None
+
+    @property
+    def could_be_helped(self) -> bool:
+        """Whether something waits that other credentials might get through."""
+        rejected = any(held.reason is Reason.REJECTED for held in self.plan.held.values())
+        return bool(self.trouble) or rejected
 
 
 class Delivery:

@@ -24,6 +24,9 @@ from reconciler.project import InvalidProjectError, Project, oldest, parse_proje
 IDLE = 60.0
 """Seconds between two looks for a project when there is none, should the watch have missed one."""
 
+LOOK_AT_CREDENTIALS = 5.0
+"""Seconds between two looks at the credentials' files, while something waits that new ones could help."""
+
 BACKOFF_FIRST, BACKOFF_CAP = 0.75, 900.0
 """Seconds to wait after a reconcile failed for a passing reason: doubled each time, with jitter."""
 
@@ -156,8 +159,12 @@ class Loop:
 
     async def _deliver_on(self, delivery: Delivery) -> None:
         wait: float | None = None
+        delivered: Delivered | None = None
         while True:
-            await self._wait(self._to_tell, wait)
+            if delivered is not None and delivery.may_renew and delivered.could_be_helped:
+                await self._until_renewed(delivery, wait)
+            else:
+                await self._wait(self._to_tell, wait)
             self._to_tell.clear()
             try:
                 delivered = await self._reconciler.deliver(delivery)
@@ -169,6 +176,18 @@ class Loop:
             wait = None
             if delivered.next_try is not None:
                 wait = max(0.05, (delivered.next_try - self._clock.now()).total_seconds())
+
+    async def _until_renewed(self, delivery: Delivery, seconds: float | None) -> None:
+        """Wait for something to tell or for so many seconds, or until there are new credentials; the API is
+        not contacted, nor is anything else."""
+        until = None if seconds is None else self._clock.monotonic() + seconds
+        while not self._to_tell.is_set():
+            left = LOOK_AT_CREDENTIALS
+            if until is not None and (left := min(left, until - self._clock.monotonic())) <= 0:
+                return
+            await self._wait(self._to_tell, left)
+            if await delivery.renew():
+                return
 
     async def _show_on(self) -> None:
         """Show what was delivered: at most one push in ``EVERY`` seconds, and all of it in the end."""

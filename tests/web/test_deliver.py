@@ -85,7 +85,7 @@ async def test_what_may_pass_is_sent_again_byte_for_byte_under_its_key(
 ) -> None:
     async with wire(behaviour, behaviour, answer(200)) as api:
         world = World(api.url, tmp_path)
-        world.seconds_left = 0.2
+        world.seconds_left = 0.2 if behaviour is silence else 30.0
         world.cluster_has(A)
         first = await world.deliver()
         assert (first.pushed, len(first.plan.pushes), first.stopped) == ((), 1, False)

@@ -97,14 +97,13 @@ def test_while_nothing_gets_through_no_minute_has_more_tries_than_it_may(
 
 
 def test_it_begins_half_open_and_only_an_answer_closes_it() -> None:
-    breaker = Breaker(Always(1.0))
-    assert (breaker.is_closed, breaker.lets_through(NOW)) == (False, True)
+    breaker, later = Breaker(Always(1.0)), NOW + timedelta(seconds=1)
+    assert (breaker.lets_through(NOW), breaker.is_closed) == (True, False)
     breaker.learn([OK], NOW, API)
-    assert breaker.is_closed
+    assert (breaker.lets_through(NOW), breaker.is_closed) == (True, True)
     breaker.learn([OK, DOWN, OK], NOW, API)
-    assert (breaker.is_closed, breaker.lets_through(NOW)) == (False, False)
-    assert breaker.lets_through(NOW + timedelta(seconds=1))
-    assert not breaker.is_closed, "its time has come, and nobody knows yet"
+    assert (breaker.lets_through(NOW), breaker.is_closed) == (False, False)
+    assert (breaker.lets_through(later), breaker.is_closed) == (True, False), "nobody knows yet"
     breaker.learn([OK], NOW, API)
     assert (breaker.is_closed, breaker.trouble, breaker.until) == (True, "", None)
 
