@@ -14,7 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from reconciler.errors import UsageError
-from reconciler.model import App, AppKey
+from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.policy.entry import EMPTY, Entry, LedgerFacts
 from reconciler.policy.keys import drawn_at
 from reconciler.policy.protocol import told
@@ -151,6 +151,27 @@ def missing(
         if _may_be_lost(tip, key)
         and (told(entries.get(key, EMPTY)) is not None or _is_older(app, tip.revision.recorded))
     )
+
+
+def vanished(
+    tip: Recorded | None, entries: Mapping[AppKey, Entry], policy: PolicyInEffect
+) -> dict[AppKey, App]:
+    """The apps that were told of and are not in the tip, although no removal of them was recorded: the tip
+    lost them, or their namespace was denied and is not any more. Each as it was told last."""
+    if tip is None:
+        return {}
+    old = tip.snapshot.cluster.policy
+    if not loses(tip) and old.denyNamespaces == policy.denyNamespaces:
+        return {}
+    return {
+        key: app
+        for key, entry in sorted(entries.items())
+        if (_may_be_lost(tip, key) or old.denies(key.namespace))
+        and not policy.denies(key.namespace)
+        and key not in tip.snapshot.apps
+        and (app := told(entry)) is not None
+        and not app.is_uninstalled
+    }
 
 
 def _may_be_lost(tip: Recorded | None, key: AppKey) -> bool:

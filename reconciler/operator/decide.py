@@ -91,6 +91,12 @@ def at_once(observation: Observation, inventory: Inventory) -> Observation:
     return msgspec.structs.replace(observation, verdicts=verdicts, next_look=None)
 
 
+def without(observation: Observation, held: Collection[AppKey]) -> Observation:
+    """The same without a verdict on apps that are held, whatever it was: they stay as they are recorded."""
+    verdicts = {key: verdict for key, verdict in observation.verdicts.items() if key not in held}
+    return msgspec.structs.replace(observation, verdicts=verdicts)
+
+
 def is_premature(
     tip: Snapshot | None,
     policy: PolicyInEffect,

@@ -200,11 +200,13 @@ class Leadership:
             gaps=self.gaps.down,
         )
 
-    async def mark_unsettled(self, marks: Mapping[AppKey, str], view: LedgerView) -> LedgerView:
-        """Keep exactly these marks; durable on return."""
-        wanted = msgspec.structs.replace(
-            view.facts, unsettled={str(key): digest for key, digest in sorted(marks.items())}
-        )
+    async def keep(self, marks: Mapping[AppKey, str] | None, removals: str, view: LedgerView) -> LedgerView:
+        """Keep exactly these marks (None: those that there are) and what the brake must remember; durable on
+        return."""
+        unsettled = view.facts.unsettled
+        if marks is not None:
+            unsettled = {str(key): digest for key, digest in sorted(marks.items())}
+        wanted = msgspec.structs.replace(view.facts, unsettled=unsettled, removals=removals)
         return view if wanted == view.facts else await self.ledger.write({}, wanted)
 
     async def remember(self, tip: Recorded, view: LedgerView, course: Continuity) -> LedgerView:

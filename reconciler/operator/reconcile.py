@@ -23,6 +23,7 @@ from reconciler.operator.leadership import Leadership, text_of
 from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
 from reconciler.operator.step import Ground, Round, Step, by_key, step_of, stopping
 from reconciler.policy import quiet
+from reconciler.policy.brake import NOTHING
 from reconciler.policy.entry import LedgerView
 from reconciler.policy.plan import Plan, plan
 from reconciler.policy.rules import rules_of
@@ -81,11 +82,17 @@ class Reconciler:
         self._basis: Basis | None = None
         self._tip: Recorded | None = None
         self._notices: tuple[str, ...] = ()
+        self._braking = NOTHING
 
     async def reconcile(self, project: Project) -> Result:
         """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
         the result, not raised; UsageError is (a recording that is none)."""
-        result = Result(at=self._clock.now(), generation=project.generation, stopped=project.spec.stop)
+        result = Result(
+            at=self._clock.now(),
+            generation=project.generation,
+            stopped=project.spec.stop,
+            project=project.name,
+        )
         stage, policy, look = Stage.COLLECT, self._policy(project), None
         try:
             if unsupported := project.spec.unsupported():
@@ -112,6 +119,7 @@ class Reconciler:
                 recorded=self._tip,
                 notices=self._notices,
                 failure=failure,
+                braking=self._braking.while_unknown,
             )
 
     async def preview(self, project: Project) -> Preview:
@@ -139,6 +147,8 @@ class Reconciler:
             subject=subject,
             body=body,
             plan=self._plan_on(Basis(step.decision.snapshot.apps, step.inventory, policy), view),
+            project=project.name,
+            braking=step.braking,
         )
 
     @property
@@ -171,7 +181,7 @@ class Reconciler:
 
     def rest(self) -> None:
         """There is no project to serve: nothing more is told until there is one."""
-        self._basis, self._tracked = None, {}
+        self._basis, self._tracked, self._braking = None, {}, NOTHING
 
     def _hold(self, policy: PolicyInEffect, look: Look | None) -> None:
         """Hold back at once what must not be told any more, recorded or not: a namespace that was denied,
@@ -252,18 +262,22 @@ class Reconciler:
         """Record what is to be recorded, after the marks that must be durable before; restore what others
         did to the record. Nothing is told from a record that is older than it should be."""
         changes: Changeset | None = None
-        tip, view = on.tip, on.view
-        if not step.is_premature:
+        tip, view, braking = on.tip, on.view, step.braking
+        if step.is_premature:
+            view = await self._leadership.keep(None, braking.memory, view)
+        else:
             marks = {**step.marks, **step.recordable.mark_unsettled}
             left = {key: digest for key, digest in marks.items() if key not in step.recordable.settled}
-            view = await self._leadership.mark_unsettled(left, view)
+            view = await self._leadership.keep(left, braking.memory, view)
+            if braking.course.releases and step.decision.snapshot.apps.keys().isdisjoint(braking.keys):
+                view = _forgotten(view)
             if step.decision.changes or (tip is not None and tip.repairs):
                 changes = step.decision.changes
                 tip = await self._leadership.commit(this.track, tip, step.decision, view, on.course)
             elif tip is not None:
                 view = await self._leadership.remember(tip, view, on.course)
         self._tracked, self._tip, self._notices = step.observation.tracked, tip, this.track.notices
-        self._basis = None
+        self._basis, self._braking = None, braking
         if not (step.is_premature and on.is_wanting):
             self._basis = Basis(tip.snapshot.apps if tip is not None else {}, step.inventory, this.policy)
         return msgspec.structs.replace(
@@ -276,6 +290,7 @@ class Reconciler:
             waiting=step.held,
             next_look=step.observation.next_look,
             delivery=self._delivery(view),
+            braking=braking,
         )
 
     async def _stop(self, this: Round, on: Ground, result: Result) -> Result:
@@ -288,7 +303,7 @@ class Reconciler:
             changes, wanting = decision.changes, False
             tip = await self._leadership.commit(this.track, tip, decision, on.view, on.course)
         self._tracked, self._tip, self._notices = {}, tip, this.track.notices
-        self._basis = None
+        self._basis, self._braking = None, NOTHING
         if not wanting:
             self._basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)
         return msgspec.structs.replace(
@@ -326,6 +341,11 @@ class Reconciler:
             unsettled=by_key(view.facts.unsettled),
             retry_rejected_before=max(self._started, self._clock.now() - RETRY_REJECTED),
         )
+
+
+def _forgotten(view: LedgerView) -> LedgerView:
+    """The view that a commit of the removals leaves: nothing is held any more."""
+    return msgspec.structs.replace(view, facts=msgspec.structs.replace(view.facts, removals=""))
 
 
 def _never(_: AppKey) -> bool:

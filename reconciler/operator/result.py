@@ -12,6 +12,7 @@ from reconciler.errors import ReconcilerError, UserError
 from reconciler.inventory.fold import Inventory
 from reconciler.inventory.objects import Gap
 from reconciler.model import AppKey
+from reconciler.policy.brake import NOTHING, Braking
 from reconciler.policy.plan import Plan
 from reconciler.policy.protocol import Reason
 from reconciler.state.store import Recorded
@@ -76,7 +77,8 @@ class Result(msgspec.Struct, frozen=True):
     ``changes``: what this reconcile recorded, None when nothing. ``waiting``: apps held out of the record,
     and why. ``notices``: what people should know of the track. ``signing_key``: the public key that commits
     are signed with, "" when they are not, None when no store was asked. ``next_look``: seconds until looking
-    again is worth it, None for the project's ``interval``.
+    again is worth it, None for the project's ``interval``. ``project``: its name. ``braking``: the removals
+    that are too many at once.
     """
 
     at: datetime
@@ -95,6 +97,8 @@ class Result(msgspec.Struct, frozen=True):
     next_look: float | None = None
     delivery: Delivery | None = None
     failure: Failure | None = None
+    project: str = ""
+    braking: Braking = NOTHING
 
 
 class Preview(msgspec.Struct, frozen=True):
@@ -107,3 +111,5 @@ class Preview(msgspec.Struct, frozen=True):
     subject: str
     body: str
     plan: Plan
+    project: str = ""
+    braking: Braking = NOTHING

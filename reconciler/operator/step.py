@@ -12,11 +12,28 @@ import msgspec
 from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
-from reconciler.operator.continuity import Continuity, believed, continuity, loses, missing, place_of
-from reconciler.operator.decide import Decision, at_once, cluster_of, is_premature, next_snapshot, waiting
+from reconciler.operator.continuity import (
+    Continuity,
+    believed,
+    continuity,
+    loses,
+    missing,
+    place_of,
+    vanished,
+)
+from reconciler.operator.decide import (
+    Decision,
+    at_once,
+    cluster_of,
+    is_premature,
+    next_snapshot,
+    waiting,
+    without,
+)
 from reconciler.operator.identity import Whose
 from reconciler.policy import quiet
-from reconciler.policy.entry import LedgerView
+from reconciler.policy.brake import CONFIRM, Braking, brake, left
+from reconciler.policy.entry import LedgerFacts, LedgerView
 from reconciler.policy.record import Recordable, recordable
 from reconciler.policy.rules import rules_of
 from reconciler.policy.unsettled import unfinished
@@ -58,7 +75,8 @@ class Round(msgspec.Struct, frozen=True):
 
 class Step(msgspec.Struct, frozen=True):
     """``marks``: those of the ledger that still mean something; ``held``: apps that are held out of the
-    record, and what each waits for; ``is_premature``: whether a commit must wait for them."""
+    record, and what each waits for; ``is_premature``: whether a commit must wait for them; ``braking``: the
+    removals that are too many at once."""
 
     inventory: Inventory
     observation: quiet.Observation
@@ -67,6 +85,7 @@ class Step(msgspec.Struct, frozen=True):
     decision: Decision
     held: Mapping[AppKey, str]
     is_premature: bool
+    braking: Braking
 
 
 def step_of(
@@ -107,7 +126,12 @@ def step_of(
     )
     if not patient:
         observation = at_once(observation, inventory)
-    chosen = recordable(recorded, inventory, observation.verdicts, policy=policy, unsettled=marks)
+    counted = {**vanished(tip, on.view.entries, policy), **recorded}
+    braking = _brake(this, look, facts, counted, inventory)
+    if braking.held:
+        observation = without(observation, braking.held)
+    kept = {**recorded, **{key: counted[key] for key in sorted(braking.held)}}
+    chosen = recordable(kept, inventory, observation.verdicts, policy=policy, unsettled=marks)
     decision = next_snapshot(
         before,
         chosen.apps.values(),
@@ -119,7 +143,28 @@ def step_of(
     )
     held = waiting(inventory, observation, recorded)
     premature = is_premature(before, policy, inventory, held, lost)
-    return Step(inventory, observation, chosen, marks, decision, held, premature)
+    if braking.held:
+        after = counted if premature else decision.snapshot.apps
+        braking = msgspec.structs.replace(braking, left=left(this.whose.cluster_uuid, after, braking.keys))
+    return Step(inventory, observation, chosen, marks, decision, held, premature, braking)
+
+
+def _brake(
+    this: Round, look: Look, facts: LedgerFacts, counted: Mapping[AppKey, App], inventory: Inventory
+) -> Braking:
+    """What the brake says of the removals among ``counted``, which are recorded or should be."""
+    spec = this.project.spec
+    return brake(
+        counted,
+        inventory,
+        cluster_uuid=this.whose.cluster_uuid,
+        percent=spec.brake.percent,
+        interval=spec.interval,
+        at=look.taken_at,
+        complete=all(gap.forbidden for gap in look.gaps),
+        memory=facts.removals,
+        confirmation=this.project.annotations.get(CONFIRM, ""),
+    )
 
 
 def stopping(this: Round, tip: Recorded, on: Ground) -> Decision:

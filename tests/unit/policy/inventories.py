@@ -14,8 +14,10 @@ def make_inventory(
     unreadable: Iterable[AppKey] = (),
     unproven: Iterable[str] = (),
     policy: PolicyInEffect | None = None,
+    namespaces: Mapping[str, bool] | None = None,
 ) -> Inventory:
-    """These apps; those with a Pending pod settle. ``unproven``: namespaces whose absences prove nothing."""
+    """These apps; those with a Pending pod settle. ``unproven``: namespaces whose absences prove nothing;
+    ``namespaces``: those that there are, and whether each is being deleted."""
     return Inventory(
         apps={app.key: app for app in sorted(apps, key=lambda a: a.key)},
         carried=frozenset(),
@@ -29,4 +31,5 @@ def make_inventory(
         problems=(),
         unproven=frozenset(unproven),
         policy=policy or PolicyInEffect(),
+        namespaces=namespaces or {},
     )
