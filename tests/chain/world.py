@@ -185,7 +185,8 @@ class Process:
         self.api: FaultyApi | None = None
         self.delivery: Delivery | None = None
         if world.url:
-            self.api = FaultyApi(ApiSettings(url=world.url, token=world.token), world.faults)
+            settings = ApiSettings(url=world.url, token=world.token, token_file=world.token_file)
+            self.api = FaultyApi(settings, world.faults)
             self.delivery = Delivery(
                 self.api,
                 ledger,
@@ -206,7 +207,8 @@ class Process:
 
 
 class World:
-    """``token``: what the next process sends; ``url``: of the API, "" for none, for the next process."""
+    """``token``: what the next process sends, unless it is in ``token_file``; ``url``: of the API, "" for
+    none, for the next process."""
 
     def __init__(self, disk: Disk, receiver: RecordingReceiver, url: str) -> None:
         self.clock = VirtualClock()
@@ -215,6 +217,7 @@ class World:
         self.receiver = receiver
         self.url = url
         self.token = TOKEN
+        self.token_file: Path | None = None
         self.push_timeout = 10.0
         self.faults = disk.faults
         self.random = Random(3)
