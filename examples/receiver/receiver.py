@@ -60,7 +60,7 @@ class Receiver:
         """The rules. Every answer but 2xx leaves everything as it was."""
         with self._lock:
             try:
-                key = str(UUID(key))
+                key = key_of(key)
                 text = body.decode()
                 push = json.loads(text)
                 app = app_id(push)
@@ -88,8 +88,10 @@ class Receiver:
 
     def _accept(self, key: str, text: str, push: dict[str, Any]) -> None:
         known = self.apps.setdefault(app_id(push), Known(push, key))
-        known.push, known.newest = push, key
+        known.newest = key
         known.accepted[key] = sha256(text.encode()).hexdigest()
+        if not ends_another(push, known.push):
+            known.push = push
 
     def fail(self, fault: str) -> None:
         """Make the next requests fail: ``WHAT[:TIMES]``, where WHAT is a status, answered without looking
@@ -110,6 +112,22 @@ class Receiver:
         """Forget the faults that have not come yet."""
         with self._lock:
             self.faults.clear()
+
+
+def key_of(text: str) -> str:
+    """A key in the form in which keys compare; ValueError for what is no UUID of version 7."""
+    uuid = UUID(text)
+    if uuid.version != 7:
+        raise ValueError("the key is no UUID of version 7")
+    return str(uuid)
+
+
+def ends_another(push: dict[str, Any], known: dict[str, Any]) -> bool:
+    """Whether a push ends its app under an app_uuid that the app does not have any more."""
+    if push["app_info"]["helm_info"].get("status") != "uninstalled":
+        return False
+    ended, current = (one["app_api_info"].get("app_uuid") for one in (push, known))
+    return bool(ended != current)
 
 
 def app_id(push: dict[str, Any]) -> AppId:

@@ -15,6 +15,7 @@ import pytest
 from reconciler.cli import demo
 from reconciler.demo.screen import Screen
 from reconciler.demo.story import EXAMPLES, read_story
+from tests import openapi
 
 ROOT = EXAMPLES.parent
 STORY = read_story(EXAMPLES / "demo")
@@ -92,6 +93,14 @@ def test_what_was_not_acknowledged_is_sent_again_with_the_same_key_and_bytes(ran
     assert len({(request["key"], request["body"]) for request in requests}) == len(tries)
     accepted = lines_of(ran.kept / "pushes.jsonl")
     assert {push["key"]: push["body"] for push in accepted} == {one["key"]: one["body"] for one in requests}
+
+
+def test_every_request_is_as_the_description_of_the_api_says(ran: Ran) -> None:
+    requests = lines_of(ran.kept / "requests.jsonl")
+    for request in requests:
+        openapi.BODY.validate(json.loads(request["body"]))
+        openapi.KEY.validate(request["key"])
+    assert len(requests) > len(STORY.steps)
 
 
 def test_a_denied_app_is_never_told_as_uninstalled_and_an_uninstalled_one_is_once(ran: Ran) -> None:

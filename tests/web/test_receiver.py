@@ -29,6 +29,11 @@ def revision(receiver: Receiver) -> int:
     return number
 
 
+def statuses(receiver: Receiver) -> dict[str, str]:
+    helms = [known.push["app_info"]["helm_info"] for known in receiver.apps.values()]
+    return {helm["name"]: helm["status"] for helm in helms}
+
+
 @pytest.fixture
 def receiver() -> Receiver:
     return Receiver()
@@ -65,6 +70,35 @@ def test_apps_are_told_apart_by_cluster_namespace_and_name(receiver: Receiver) -
     assert len(receiver.apps) == 4
 
 
+def test_uninstalled_ends_that_app_and_no_other_that_shares_its_app_uuid(receiver: Receiver) -> None:
+    other = make_app(name="other")
+    assert other.app_uuid == A.app_uuid
+    receiver.receive(FIRST, body(A))
+    receiver.receive(FIRST, body(other))
+    assert receiver.receive(SECOND, body(A.as_uninstalled())).status == 200
+    assert statuses(receiver) == {"test": "uninstalled", "other": "deployed"}
+
+
+def test_uninstalled_under_another_app_uuid_is_accepted_and_ends_nothing(receiver: Receiver) -> None:
+    again = make_app(revision=3, app_uuid="A-another")
+    receiver.receive(FIRST, body(again))
+    assert receiver.receive(SECOND, body(A.as_uninstalled())).text == "accepted"
+    assert (revision(receiver), statuses(receiver)) == (3, {"test": "deployed"})
+    assert receiver.receive(SECOND, body(A.as_uninstalled())).text == "accepted before"
+    assert receiver.receive(FIRST.replace("019", "018"), body(again)).headers == {"Idempotency-Key": SECOND}
+    assert receiver.receive(THIRD, body(again.as_uninstalled())).status == 200
+    assert statuses(receiver) == {"test": "uninstalled"}
+
+
+def test_an_app_that_changes_its_app_uuid_ends_under_the_one_and_goes_on_under_the_other(
+    receiver: Receiver,
+) -> None:
+    for key, app in ((FIRST, A), (SECOND, A.as_uninstalled()), (THIRD, make_app(app_uuid="A-another"))):
+        assert receiver.receive(key, body(app)).status == 200
+    (known,) = receiver.apps.values()
+    assert known.push == json.loads(body(make_app(app_uuid="A-another")))
+
+
 NO_NAMES = b'{"app_api_info": {"cluster_uuid": 5}, "app_info": {"helm_info": {"namespace": "", "name": ""}}}'
 
 
@@ -73,6 +107,7 @@ NO_NAMES = b'{"app_api_info": {"cluster_uuid": 5}, "app_info": {"helm_info": {"n
     [
         pytest.param("", body(A), id="no key"),
         pytest.param("first", body(A), id="a key that is no UUID"),
+        pytest.param("6f1c6a4e-2d0f-4a53-9d0b-0d6f7b6f3a55", body(A), id="a key that is a UUID of no order"),
         pytest.param(FIRST, b"", id="nothing"),
         pytest.param(FIRST, b"[]", id="a list"),
         pytest.param(FIRST, b"{}", id="no app"),
