@@ -1,51 +1,38 @@
-"""From the objects of one look to the live inventory: apps, what is on its way, what could not be told.
+"""From the objects of a cluster to its live inventory: apps, what is on its way, what could not be told.
 
-Pure, and independent of the order of the objects. What a look could not see is taken from ``previous``,
-the last known apps, namespace by namespace and block by block:
+Pure but for its memory, and independent of the order of the objects. A ``Folding`` is filled once, from a
+look, or kept up to date object by object; either way ``inventory`` judges again only those releases that
+something was done to, or whose circumstances have changed.
 
-- Releases not listed: the app stays as it was. Nothing is gone without a complete, permitted look.
-- A block's kind not listed, or the listing of the owners failed that say whose pods and claims are: the
-  block's items stay as they were. Where owners are forbidden, which lasts, an object that is still there
-  stays with the app that had it.
-- The newest revision cannot be read: the app stays as it was.
-- An app without a last known state waits while any kind of its namespace fails to be listed, so that it
-  is not recorded in part. A kind that is forbidden does not make it wait: that block is then empty.
+Where owners are forbidden, which lasts, an object that is still there stays with the app that had it. What
+else becomes of what a look could not see is said in ``judge``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from reconciler.errors import ReleaseError
-from reconciler.inventory.app_uuid import AppUuid, app_uuid, fault
-from reconciler.inventory.blocks import Blocks, last_known, seen
-from reconciler.inventory.gaps import Gaps, told
-from reconciler.inventory.helm import HelmRevision, by_key, history, is_release_name, newest, revision_number
+from reconciler.inventory.app_uuid import fault
+from reconciler.inventory.gaps import Gaps
+from reconciler.inventory.helm import HelmRevision
 from reconciler.inventory.index import Index
-from reconciler.inventory.objects import Kind, Look, Meta, Part, ReleasePayload, StoredRelease
+from reconciler.inventory.judge import (
+    Allowed,
+    Circumstances,
+    Judged,
+    Problem,
+    Release,
+    as_last_known,
+    judge,
+    subject,
+)
+from reconciler.inventory.objects import Gap, Kind, Look, Meta, Namespace, Part, StoredRelease, UuidSecret
 from reconciler.inventory.ownership import Ref
-from reconciler.model import UNINSTALLED, App, AppApiInfo, AppKey, HelmInfo, PolicyInEffect
+from reconciler.model import App, AppKey, PolicyInEffect
 
-UNINSTALLING = "uninstalling"
-PENDING = frozenset({"pending-install", "pending-upgrade", "pending-rollback"})
-"""Helm's statuses of a release that is being put in place; ``uninstalling`` is the other that passes."""
-
-_UNKNOWN = "unknown"  # Helm's word for a status that nobody wrote
 _Value = TypeVar("_Value")
-
-
-class Problem(msgspec.Struct, frozen=True, order=True):
-    """Something for a person to see to. ``subject`` names the object (``Secret shop/uuid``), ``message``
-    goes behind it; ``key``: the app that it is about, None when it is about several or none."""
-
-    subject: str
-    message: str
-    key: AppKey | None = None
-
-    def __str__(self) -> str:
-        return f"{self.subject} {self.message}"
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,233 +96,228 @@ def fold(
 
     ``adopted``: UUIDs taken over from an upstream operator; ``previous``: each app as last known.
     """
-    return _Fold(look, cluster_uuid, policy, adopted, previous).inventory()
+    return Folding.of(look).inventory(
+        cluster_uuid=cluster_uuid, policy=policy, adopted=adopted, previous=previous, gaps=look.gaps
+    )
 
 
-class _Fold:
-    """One run: the indexes of a look, and what has been found so far."""
+class _Basis(NamedTuple):
+    """What a release was judged by, besides its objects."""
 
-    def __init__(
+    at: Circumstances
+    last: App | None
+    adopted: str
+    stayed: tuple[Part, ...]
+
+    def is_same(self, other: "_Basis") -> bool:
+        """Whether judging by the other comes to the same; an app that was replaced counts as another."""
+        if self.at is not other.at or self.last is not other.last:
+            return False
+        return self.adopted == other.adopted and self.stayed == other.stayed
+
+
+class _Memo(NamedTuple):
+    basis: _Basis
+    judged: Judged
+
+
+class _Homeless(NamedTuple):
+    """Parts of no release that there is. ``stayed``: those that stay with the app that had them."""
+
+    unattributed: tuple[Meta, ...]
+    stayed: Mapping[AppKey, tuple[Part, ...]]
+
+
+class Folding:
+    """The objects of a cluster, and what was made of them so far.
+
+    ``index``: the controllers, and the parts of apps, to be put and dropped there.
+    """
+
+    def __init__(self) -> None:
+        self.index = Index()
+        self._releases: dict[AppKey, dict[Ref, StoredRelease]] = {}
+        self._stored: dict[Ref, StoredRelease] = {}
+        self._nameless: dict[Ref, StoredRelease] = {}
+        self._secrets: dict[str, UuidSecret] = {}
+        self._namespaces: Mapping[str, bool] = {}
+        self._changed: set[AppKey | None] = set()
+        self._circumstances: tuple[tuple[object, ...], Circumstances] | None = None
+        self._memos: dict[AppKey, _Memo] = {}
+        self._without_home: tuple[Circumstances, frozenset[AppKey], _Homeless] | None = None
+
+    @classmethod
+    def of(cls, look: Look) -> "Folding":
+        """All that a look saw."""
+        found = cls()
+        found.know_namespaces(look.namespaces)
+        for stored in look.releases:
+            found.put_release(stored)
+        for secret in look.uuid_secrets:
+            found.put_secret(secret)
+        for workload in look.workloads:  # first: nothing is then attributed twice
+            found.index.put_workload(workload)
+        for parts in (look.pods, look.services, look.claims, look.ingresses):
+            for part in parts:
+                found.index.put(part)
+        return found
+
+    def put_release(self, stored: StoredRelease) -> None:
+        """A revision that came, or is as it is now."""
+        ref = Ref(stored.driver, stored.namespace, stored.object_name)
+        if self._stored.get(ref) == stored:
+            return
+        self.drop_release(ref)
+        self._stored[ref] = stored
+        if not stored.name:
+            self._nameless[ref] = stored
+            return
+        key = AppKey(stored.namespace, stored.name)
+        self._releases.setdefault(key, {})[ref] = stored
+        self._changed.add(key)
+
+    def drop_release(self, ref: Ref) -> None:
+        """A revision that is gone, or was never there."""
+        stored = self._stored.pop(ref, None)
+        if stored is None or self._nameless.pop(ref, None) is not None:
+            return
+        key = AppKey(stored.namespace, stored.name)
+        del self._releases[key][ref]
+        if not self._releases[key]:
+            del self._releases[key]
+        self._changed.add(key)
+
+    def put_secret(self, secret: UuidSecret) -> None:
+        """A namespace's Secret uuid, as it is now."""
+        if self._secrets.get(secret.namespace) != secret:
+            self._secrets[secret.namespace] = secret
+            self._changed.update(self._in(secret.namespace))
+
+    def drop_secret(self, namespace: str) -> None:
+        """A namespace has no Secret uuid (any more)."""
+        if self._secrets.pop(namespace, None) is not None:
+            self._changed.update(self._in(namespace))
+
+    def know_namespaces(self, namespaces: Iterable[Namespace]) -> None:
+        """All namespaces that there are."""
+        self._namespaces = {each.name: each.terminating for each in namespaces}
+
+    def inventory(
         self,
-        look: Look,
+        *,
         cluster_uuid: str,
         policy: PolicyInEffect,
         adopted: Mapping[AppKey, str],
         previous: Mapping[AppKey, App],
-    ) -> None:
-        self._cluster_uuid = cluster_uuid
-        self._policy = policy
-        self._adopted = adopted
-        self._allowed = _Allowed(policy)
-        self._gaps = Gaps(look)
-        self._previous = {key: app for key, app in previous.items() if self._allowed[key.namespace]}
-        stored = [release for release in look.releases if self._allowed[release.namespace]]
-        self._releases = by_key(stored)
-        self._uuid_secrets = {secret.namespace: secret for secret in look.uuid_secrets}
-
-        self._apps: dict[AppKey, App] = {}
-        self._carried: set[AppKey] = set()
-        self._in_transit: dict[AppKey, datetime] = {}
-        self._kept: dict[AppKey, App] = {}
-        self._waiting: dict[AppKey, str] = {}
-        self._unreadable: set[AppKey] = set()
-        self._problems = {
-            Problem(_subject(release), "has no label that names its release")
-            for release in stored
-            if not release.name
-        }
-        self._unattributed: list[Meta] = []
-        self._namespaces = {
-            each.name: each.terminating for each in look.namespaces if self._allowed[each.name]
-        }
-        self._index = self._indexed(look)
-        self._stayed = self._homeless()
-
-    def inventory(self) -> Inventory:
-        for key, revisions in self._releases.items():
-            self._judge(key, newest(revisions))
-        for key in self._previous:
-            if key not in self._releases and not self._gaps.proven(key.namespace):
-                self._carry(key)
-        with_releases = {key.namespace for key in self._releases}
-        for namespace, secret in self._uuid_secrets.items():
-            if namespace in with_releases and fault(secret):
-                self._problems.add(Problem(f"Secret {namespace}/uuid", f"cannot be used: {fault(secret)}"))
+        gaps: tuple[Gap, ...],
+    ) -> Inventory:
+        """What the cluster has now. ``gaps``: what of it could not be seen; else as ``fold``."""
+        at = self._at(cluster_uuid, policy, gaps)
+        allowed = at.allowed
+        known = {key: app for key, app in previous.items() if allowed[key.namespace]}
+        listed = [key for key in self._releases if allowed[key.namespace]]
+        unlisted = [key for key in known if key not in self._releases and not at.gaps.proven(key.namespace)]
+        homeless = self._homeless(at, known, {*listed, *unlisted})
+        memos, touched = {}, self._changed | self.index.changed
+        for key in listed:
+            basis = _Basis(at, known.get(key), adopted.get(key, ""), homeless.stayed.get(key, ()))
+            memo = self._memos.get(key)
+            if memo is None or key in touched or not memo.basis.is_same(basis):
+                memo = _Memo(basis, self._judged(key, basis))
+            memos[key] = memo
+        self._memos = memos
+        self._changed.clear()
+        self.index.changed.clear()
+        judged = {key: memo.judged for key, memo in memos.items()}
+        for key in unlisted:
+            judged[key] = Judged(app=as_last_known(known[key], allowed), carried=True)
+        ordered = dict(sorted(judged.items()))
+        problems = {*self._problems(allowed), *(one.problem for one in judged.values() if one.problem)}
         return Inventory(
-            apps=_in_order(self._apps),
-            carried=frozenset(self._carried & self._apps.keys()),
-            in_transit=_in_order(self._in_transit),
-            settling=frozenset(key for key, app in self._apps.items() if _has_pending_pod(app)),
-            kept=_in_order(self._kept),
-            waiting=_in_order(self._waiting),
-            unreadable=frozenset(self._unreadable),
-            revisions=_in_order({key: history(revisions) for key, revisions in self._releases.items()}),
-            unattributed=tuple(sorted(self._unattributed, key=lambda meta: (meta.namespace, meta.name))),
-            problems=tuple(sorted(self._problems, key=lambda p: (p.subject, p.message))),
-            unproven=self._gaps.unproven,
-            policy=self._policy,
-            namespaces=dict(sorted(self._namespaces.items())),
+            apps=_of(ordered, lambda one: one.app),
+            carried=frozenset(key for key, one in ordered.items() if one.carried),
+            in_transit=_of(ordered, lambda one: one.in_transit),
+            settling=frozenset(key for key, one in ordered.items() if one.is_settling),
+            kept=_of(ordered, lambda one: one.kept),
+            waiting=_of(ordered, lambda one: one.waiting or None),
+            unreadable=frozenset(key for key, one in ordered.items() if one.unreadable),
+            revisions=_of(ordered, lambda one: one.revisions),
+            unattributed=homeless.unattributed,
+            problems=tuple(sorted(problems, key=lambda each: (each.subject, each.message))),
+            unproven=at.gaps.unproven,
+            policy=policy,
+            namespaces={name: ends for name, ends in sorted(self._namespaces.items()) if allowed[name]},
         )
 
-    def _indexed(self, look: Look) -> Index:
-        """The allowed objects by the release that they belong to."""
-        index = Index()
-        for workload in look.workloads:
-            index.put_workload(workload)
-        for kind in (look.pods, look.services, look.claims, look.ingresses):
-            for part in self._allowed.of(kind):
-                index.put(part)
-        return index
+    def _at(self, cluster_uuid: str, policy: PolicyInEffect, gaps: tuple[Gap, ...]) -> Circumstances:
+        """The same value while nothing of it has changed."""
+        given = (cluster_uuid, policy, gaps)
+        if self._circumstances is None or self._circumstances[0] != given:
+            self._circumstances = (given, Circumstances(cluster_uuid, Allowed(policy), Gaps(gaps)))
+        return self._circumstances[1]
 
-    def _homeless(self) -> dict[AppKey, list[Part]]:
-        """What belongs to no release that there is: what is still there stays with the app that had it
-        while its owners cannot be seen; the other pods are set apart."""
-        unlisted = (key for key in self._previous if not self._gaps.proven(key.namespace))
-        there = {*self._releases, *unlisted}
-        had = dict(_owned(self._previous)) if self._gaps else {}
-        stayed: dict[AppKey, list[Part]] = {}
-        for key in (None, *(key for key in self._index.claimed() if key not in there)):
-            for ref, part in self._index.parts(key).items():
-                former = had.get(ref) if self._is_hidden(ref) else None
+    def _judged(self, key: AppKey, basis: _Basis) -> Judged:
+        allowed = basis.at.allowed
+        parts = (part for ref, part in self.index.parts(key).items() if allowed[ref.namespace])
+        release = Release(
+            key=key,
+            revisions=tuple(self._releases[key].values()),
+            parts=(*parts, *basis.stayed),
+            secret=self._secrets.get(key.namespace),
+            adopted=basis.adopted,
+            last=basis.last,
+        )
+        return judge(release, basis.at)
+
+    def _homeless(
+        self, at: Circumstances, known: Mapping[AppKey, App], there: Collection[AppKey]
+    ) -> _Homeless:
+        """What belongs to none of the releases that are ``there``: what is still there stays with the app
+        that had it while its owners cannot be seen; the other pods are set apart."""
+        before, homes = self._without_home, frozenset(there)
+        touched = {key for key in self.index.changed if key not in homes}
+        if before is not None and not at.gaps and before[0] is at and before[1] == homes and not touched:
+            return before[2]
+        had = dict(_owned(known)) if at.gaps else {}
+        stayed: dict[AppKey, tuple[Part, ...]] = {}
+        unattributed = []
+        for key in (None, *(key for key in self.index.claimed() if key not in homes)):
+            for ref, part in self.index.parts(key).items():
+                if not at.allowed[ref.namespace]:
+                    continue
+                former = had.get(ref) if self._is_hidden(ref, at.gaps) else None
                 if former is not None:
-                    stayed.setdefault(former, []).append(part)
+                    stayed[former] = (*stayed.get(former, ()), part)
                 elif ref.kind is Kind.PODS:
-                    self._unattributed.append(part.meta)
-        return stayed
+                    unattributed.append(part.meta)
+        unattributed.sort(key=lambda meta: (meta.namespace, meta.name))
+        found = _Homeless(tuple(unattributed), stayed)
+        self._without_home = (at, homes, found)
+        return found
 
-    def _is_hidden(self, ref: Ref) -> bool:
+    def _is_hidden(self, ref: Ref, gaps: Gaps) -> bool:
         """Whether the owner that would say whose a pod or a claim is cannot be seen."""
         if ref.kind is Kind.CLAIMS:
-            return self._gaps.covering(Kind.STATEFUL_SETS, ref.namespace) is not None
-        lost = self._index.belonging(ref).lost
-        return (
-            ref.kind is Kind.PODS
-            and lost is not None
-            and self._gaps.covering(lost, ref.namespace) is not None
-        )
+            return gaps.covering(Kind.STATEFUL_SETS, ref.namespace) is not None
+        lost = self.index.belonging(ref).lost
+        return ref.kind is Kind.PODS and lost is not None and gaps.covering(lost, ref.namespace) is not None
 
-    def _judge(self, key: AppKey, stored: StoredRelease) -> None:
-        """Decide what a release's newest revision says of its app."""
-        if stored.status in PENDING:
-            self._in_transit[key] = stored.created
-        elif stored.status == UNINSTALLING:
-            self._in_transit[key] = stored.modified or stored.created
-        stale = self._gaps.covering(stored.driver, key.namespace)
-        if stale is not None:
-            if not self._carry(key):
-                self._waiting[key] = told(stale)
-            return
-        uninstalled = stored.status == UNINSTALLED
-        if uninstalled and not self._gaps.proven(key.namespace) and self._carry(key):
-            return
-        try:
-            number, payload = _readable(key, stored)
-        except ReleaseError as error:
-            self._problems.add(Problem(_subject(stored), str(error), key))
-            if not uninstalled:  # its label says enough of one that is
-                self._unreadable.add(key)
-                self._carry(key)
-            return
-        last = self._previous.get(key)
-        failed = self._gaps.failed(key.namespace)
-        if uninstalled:
-            self._kept[key] = self._app(key, stored, payload, number, last)
-        elif last is None and failed is not None:
-            self._waiting[key] = told(failed)
-        else:
-            self._apps[key] = self._app(key, stored, payload, number, last)
+    def _problems(self, allowed: Allowed) -> Iterator[Problem]:
+        """Those that are of no release."""
+        for stored in self._nameless.values():
+            if allowed[stored.namespace]:
+                yield Problem(subject(stored), "has no label that names its release")
+        with_releases = {key.namespace for key in self._releases if allowed[key.namespace]}
+        for namespace in sorted(with_releases & self._secrets.keys()):
+            if why := fault(self._secrets[namespace]):
+                yield Problem(f"Secret {namespace}/uuid", f"cannot be used: {why}")
 
-    def _carry(self, key: AppKey) -> bool:
-        """Keep an app as last known, but nothing from a denied namespace; False when it is not known."""
-        last = self._previous.get(key)
-        if last is None:
-            return False
-        blocks = last_known(last).where(lambda _, namespace: self._allowed[namespace])
-        self._apps[key] = msgspec.structs.replace(
-            last,
-            app_info=blocks.app_info(last.helm),
-            record=blocks.record(last.record.chart_version, last.record.rolled_back_to),
-        )
-        self._carried.add(key)
-        return True
-
-    def _app(
-        self, key: AppKey, stored: StoredRelease, payload: ReleasePayload, number: int, last: App | None
-    ) -> App:
-        uuid = app_uuid(
-            key,
-            secret=self._uuid_secrets.get(key.namespace),
-            hidden=self._gaps.covering(Kind.UUID_SECRETS, key.namespace) is not None,
-            cluster_uuid=self._cluster_uuid,
-            adopted=self._adopted.get(key, ""),
-            last=None if last is None else AppUuid(last.app_uuid, last.app_api_info.hossted_helm),
-        )
-        blocks = self._blocks(key, last)
-        return App(
-            app_api_info=AppApiInfo(
-                cluster_uuid=self._cluster_uuid,
-                app_uuid=uuid.app_uuid,
-                app_name=key.name,
-                hossted_helm=uuid.hossted_helm,
-            ),
-            app_info=blocks.app_info(
-                HelmInfo(
-                    name=key.name,
-                    namespace=key.namespace,
-                    revision=number,
-                    updated=payload.last_deployed,
-                    status=stored.status or _UNKNOWN,
-                    chart=payload.chart_name,
-                    appVersion=payload.app_version,
-                )
-            ),
-            record=blocks.record(payload.chart_version, payload.rolled_back_to),
-        )
-
-    def _blocks(self, key: AppKey, last: App | None) -> Blocks:
-        """What this look saw, with the last known items where it could not see."""
-        live = seen((*self._index.parts(key).values(), *self._stayed.get(key, ())))
-        if last is None or not self._gaps:
-            return live
-        hides = self._gaps.hides
-        kept = last_known(last).where(lambda kind, ns: hides(kind, ns) and self._allowed[ns])
-        if kept != Blocks():
-            self._carried.add(key)
-        return live.where(lambda kind, ns: not hides(kind, ns)) | kept
+    def _in(self, namespace: str) -> Iterator[AppKey]:
+        return (key for key in self._releases if key.namespace == namespace)
 
 
-class _Allowed(dict[str, bool]):
-    """Whether a namespace is not denied: a policy's globs are matched once per namespace."""
-
-    def __init__(self, policy: PolicyInEffect) -> None:
-        super().__init__()
-        self._policy = policy
-
-    def __missing__(self, namespace: str) -> bool:
-        self[namespace] = not self._policy.denies(namespace)
-        return self[namespace]
-
-    def of(self, objects: Iterable[Part]) -> Iterator[Part]:
-        return (each for each in objects if self[each.meta.namespace])
-
-
-def _readable(key: AppKey, stored: StoredRelease) -> tuple[int, ReleasePayload]:
-    """A revision's number and body; ReleaseError, with a message that goes behind the object's name."""
-    number, payload = revision_number(stored), stored.payload
-    if not is_release_name(key.name):
-        raise ReleaseError(f"has the label name={key.name!r}, which is no name that Helm gives to a release")
-    if number is None:
-        raise ReleaseError(f"has the label version={stored.version!r}, which is no revision number")
-    if payload is None:
-        raise ReleaseError(stored.problem or "has a body that was not read")
-    if payload.name != key.name:
-        raise ReleaseError(f"says that it is of release {payload.name!r}, but is labelled {key.name!r}")
-    return number, payload
-
-
-def _subject(stored: StoredRelease) -> str:
-    kind = "Secret" if stored.driver is Kind.RELEASE_SECRETS else "ConfigMap"
-    return f"{kind} {stored.namespace}/{stored.object_name}"
+def _of(judged: Mapping[AppKey, Judged], what: Callable[[Judged], _Value | None]) -> dict[AppKey, _Value]:
+    return {key: found for key, one in judged.items() if (found := what(one)) is not None}
 
 
 def _owned(apps: Mapping[AppKey, App]) -> Iterator[tuple[Ref, AppKey]]:
@@ -345,11 +327,3 @@ def _owned(apps: Mapping[AppKey, App]) -> Iterator[tuple[Ref, AppKey]]:
             yield Ref(Kind.PODS, pod.namespace, pod.name), key
         for volume in app.app_info.volume_info:
             yield Ref(Kind.CLAIMS, volume.namespace, volume.name), key
-
-
-def _has_pending_pod(app: App) -> bool:
-    return any(pod.status == "Pending" for pod in app.app_info.pod_info)
-
-
-def _in_order(values: Mapping[AppKey, _Value]) -> Mapping[AppKey, _Value]:
-    return {key: values[key] for key in sorted(values)}

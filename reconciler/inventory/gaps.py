@@ -1,6 +1,6 @@
 """What a look could not see, indexed: asked once per app and kind, of looks with gaps per namespace."""
 
-from reconciler.inventory.objects import OWNER_KINDS, Gap, Kind, Look
+from reconciler.inventory.objects import OWNER_KINDS, Gap, Kind
 
 RELEASE_KINDS = (Kind.RELEASE_SECRETS, Kind.RELEASE_CONFIGMAPS)
 _PROOF = frozenset({Kind.NAMESPACES, *RELEASE_KINDS})
@@ -11,13 +11,13 @@ _OWNERS = {Kind.PODS: tuple(OWNER_KINDS.values()), Kind.CLAIMS: (Kind.STATEFUL_S
 class Gaps:
     """``unproven``: the namespaces whose releases were not listed completely; "" stands for all."""
 
-    def __init__(self, look: Look) -> None:
-        self._now = _index(look.gaps)
+    def __init__(self, gaps: tuple[Gap, ...]) -> None:
+        self._now = _index(gaps)
         self._failed: dict[str, Gap] = {}
-        for gap in sorted(look.gaps):
+        for gap in sorted(gaps):
             if not gap.forbidden:
                 self._failed.setdefault(gap.namespace, gap)
-        self.unproven = frozenset(gap.namespace for gap in look.gaps if gap.kind in _PROOF)
+        self.unproven = frozenset(gap.namespace for gap in gaps if gap.kind in _PROOF)
 
     def __bool__(self) -> bool:
         return bool(self._now)

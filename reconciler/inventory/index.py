@@ -31,10 +31,11 @@ _Key = TypeVar("_Key")
 
 
 class Index:
-    """``changed``: the releases to which something has happened since it was last cleared."""
+    """``changed``: the releases to which something has happened since it was last cleared, None for what
+    belongs to none."""
 
     def __init__(self) -> None:
-        self.changed: set[AppKey] = set()
+        self.changed: set[AppKey | None] = set()
         self._ownership = Ownership()
         self._belonging: dict[Ref, Belonging] = {}
         self._parts: dict[AppKey | None, dict[Ref, Part]] = {}
@@ -113,8 +114,7 @@ class Index:
         return self._alike.setdefault(found.key, {}).setdefault(found.lost, found)
 
     def _touch(self, belonging: Belonging) -> None:
-        if belonging.key is not None:
-            self.changed.add(belonging.key)
+        self.changed.add(belonging.key)
 
     def _taken(self, ref: Ref, belonging: Belonging) -> Part:
         parts = self._parts[belonging.key]

@@ -4,20 +4,19 @@ import pytest
 
 from reconciler.inventory.gaps import Gaps, told
 from reconciler.inventory.objects import Gap, Kind
-from tests.unit.inventory.looks import look
 
 FAILED, FORBIDDEN = Gap(Kind.JOBS, "shop"), Gap(Kind.JOBS, "shop", True)
 
 
 @pytest.mark.parametrize("gaps", [(FAILED, FORBIDDEN), (FORBIDDEN, FAILED)])
 def test_of_two_gaps_in_one_place_the_one_that_failed_counts(gaps: tuple[Gap, ...]) -> None:
-    index = Gaps(look(gaps=gaps))
+    index = Gaps(gaps)
     assert index.covering(Kind.JOBS, "shop") == index.failed("shop") == FAILED
     assert index.hides(Kind.PODS, "shop")
 
 
 def test_a_gap_covers_its_kind_in_its_namespace_or_everywhere() -> None:
-    index = Gaps(look(gaps=(FORBIDDEN, Gap(Kind.SERVICES))))
+    index = Gaps((FORBIDDEN, Gap(Kind.SERVICES)))
     assert index.covering(Kind.JOBS, "shop") == FORBIDDEN
     assert index.covering(Kind.JOBS, "ops") is None
     assert index.covering(Kind.SERVICES, "ops") == index.failed("ops") == Gap(Kind.SERVICES)

@@ -1,76 +1,25 @@
 """The index says the same in whatever order objects came, changed and went, and what that touched."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.inventory.index import KINDS, Index
+from reconciler.inventory.index import Index
 from reconciler.inventory.objects import (
-    OWNER_KINDS,
     Claim,
-    Ingress,
-    Meta,
     Owner,
     Part,
-    Pod,
-    Service,
     Workload,
 )
 from reconciler.inventory.ownership import Ref, workload_ref
 from reconciler.model import AppKey
 from tests.unit.inventory.looks import a_cluster, deployment, meta, owned_by, pod, workload
+from tests.unit.inventory.universe import ITEMS, ref_of
 
 WEB, WEB_DB = AppKey("shop", "web"), AppKey("shop", "web-db")
 
-# Few of everything, so that names meet: owners that come and go, change sides, own each other, are of
-# another UID; StatefulSets whose templates make claims of the same name.
-NAMESPACES = st.sampled_from(["shop", "ops"])
-NAMES = st.sampled_from(["a", "b", "a-b"])
-OWNERS = st.none() | st.builds(
-    Owner, st.sampled_from([*OWNER_KINDS, "Rollout"]), NAMES, st.sampled_from(["u1", "u2", ""])
-)
-RELEASES = st.sampled_from(["", "", "web", "web-db"])
-METAS = st.builds(
-    Meta,
-    namespace=NAMESPACES,
-    name=NAMES,
-    uid=st.sampled_from(["u1", "u2"]),
-    release_name=RELEASES,
-    release_namespace=st.sampled_from(["shop", "ops"]),
-    instance=RELEASES,
-    helm_managed=st.booleans(),
-    owner=OWNERS,
-)
-CLAIM_METAS = st.builds(
-    lambda at, name: Meta(**{**fields(at), "name": name}),
-    METAS,
-    st.sampled_from(["t-a-0", "t-a-b-1", "t-b", "x"]),
-)
-ITEMS = (
-    st.builds(Pod, METAS, st.sampled_from(["Running", "Pending"]))
-    | st.builds(Service, METAS)
-    | st.builds(Claim, CLAIM_METAS, st.integers(0, 2))
-    | st.builds(Ingress, METAS)
-    | st.builds(
-        Workload,
-        st.sampled_from(list(OWNER_KINDS)),
-        METAS,
-        st.sampled_from([(), ("t",), ("t", "t-a")]),
-    )
-)
 STEPS = st.lists(st.tuples(st.sampled_from(["put", "put", "drop"]), ITEMS), max_size=30)
-
-
-def fields(at: Meta) -> dict[str, Any]:
-    return {name: getattr(at, name) for name in Meta.__struct_fields__}
-
-
-def ref_of(item: Part | Workload) -> Ref:
-    if isinstance(item, Workload):
-        return workload_ref(item)
-    return Ref(KINDS[type(item)], item.meta.namespace, item.meta.name)
 
 
 def put(index: Index, item: Part | Workload) -> None:
@@ -168,7 +117,7 @@ def test_a_controller_that_comes_late_brings_what_it_owns() -> None:
     assert not index.parts(WEB)
     index.put_workload(top)
     assert list(index.parts(WEB)) == [ref_of(pod(meta("web-1")))]
-    assert index.changed == {WEB}
+    assert index.changed == {None, WEB}
     index.drop_workload(workload_ref(middle))
     assert not index.parts(WEB)
 
