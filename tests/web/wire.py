@@ -1,6 +1,7 @@
 """A server that answers as it is told, byte for byte, and remembers what came."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,17 +28,18 @@ class Wire:
 
     answers: list[Behaviour]
     port: int = 0
+    scheme: str = "http"
     requests: list[Request] = field(default_factory=list)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/apps"
+        return f"{self.scheme}://127.0.0.1:{self.port}/apps"
 
 
 @asynccontextmanager
-async def wire(*answers: Behaviour) -> AsyncIterator[Wire]:
+async def wire(*answers: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[Wire]:
     """Serve on a free port of 127.0.0.1 until the end of the block."""
-    served = Wire(list(answers))
+    served = Wire(list(answers), scheme="http" if tls is None else "https")
     tasks: set[asyncio.Task[None]] = set()
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,7 +52,7 @@ async def wire(*answers: Behaviour) -> AsyncIterator[Wire]:
                 await writer.drain()
             else:
                 await answer(request, writer)
-        except ConnectionError:
+        except (ConnectionError, asyncio.IncompleteReadError):
             pass  # the client has had enough, which is what some tests are about
         finally:
             writer.close()
@@ -60,7 +62,7 @@ async def wire(*answers: Behaviour) -> AsyncIterator[Wire]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served
