@@ -21,8 +21,8 @@ from reconciler.inventory.objects import (
 )
 from reconciler.inventory.ownership import Ref
 from reconciler.model import App, AppKey, PolicyInEffect
-from tests.builders import CLUSTER_UUID
-from tests.unit.inventory.looks import NOW, a_cluster, look, meta, pod
+from tests.builders import CLUSTER_UUID, make_app
+from tests.unit.inventory.looks import NOW, a_cluster, look, meta, pod, release
 from tests.unit.inventory.universe import GAPS, ITEMS, REVISIONS, SECRETS, Object, ref_of
 
 WEB, WEB_DB = AppKey("shop", "web"), AppKey("shop", "web-db")
@@ -158,3 +158,18 @@ def test_a_uuid_secret_touches_the_apps_of_its_namespace() -> None:
         WEB,
         WEB_DB,
     }
+
+
+def test_a_uuid_secret_that_comes_or_changes_is_seen() -> None:
+    folding = Folding.of(look(release(), UuidSecret("shop", "one")))
+    assert asked(folding, Question(), {}).apps[WEB].app_uuid == "A-one"
+    folding.put_secret(UuidSecret("shop", "two"))
+    assert asked(folding, Question(), {}).apps[WEB].app_uuid == "A-two"
+
+
+def test_what_cannot_be_read_follows_the_record() -> None:
+    folding = Folding.of(look(release(problem="is not gzip")))
+    assert asked(folding, Question(), {}).apps == {}
+    for revision in (1, 2):
+        recorded = {WEB: make_app("shop", "web", revision)}
+        assert asked(folding, Question(), recorded).apps == recorded
