@@ -162,12 +162,14 @@ class Api:
 
     def _refused_by_proxy(self, error: httpx.ProxyError) -> Answer:
         """A proxy that was asked for a tunnel says ``STATUS REASON``."""
-        said = self._reason(error)
-        status = int(said[:3]) if said[:3].isdecimal() else 0
-        if not status or may_pass(status):
-            return Again(f"no answer: the proxy says {said}", status)
-        advice = "check HTTPS_PROXY or HTTP_PROXY, and what the proxy allows"
-        return Stop(status, f"the proxy answered {said} ({advice})")
+        code = str(error)[:3]
+        if not (code.isascii() and code.isdecimal()):
+            return Again(f"no answer: the proxy gives none ({self._reason(error)})")
+        said = self._quotable(str(error)) or code
+        if may_pass(int(code)):
+            return Again(f"the proxy answered {said}", int(code))
+        advice = "check HTTPS_PROXY, and what the proxy allows"
+        return Stop(int(code), f"the proxy answered {said} ({advice})")
 
     def _reason(self, error: httpx.RequestError) -> str:
         """What the transport says, on one line; the type's name where it says nothing that may be said."""
