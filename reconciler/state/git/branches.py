@@ -6,10 +6,14 @@ who needs more of it says so.
 """
 
 import logging
-from collections.abc import Mapping
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 from urllib.parse import quote
 
+from reconciler.state.git import objects
 from reconciler.state.git.network.remote import Remote
 from reconciler.state.git.plumbing import GitError, Repository
 from reconciler.state.git.shallow import is_shallow
@@ -20,6 +24,11 @@ DEPTH = 10
 """Commits of a branch that is fetched for the first time. Each deepening makes it ten times as many."""
 
 _DEEPENINGS = 3  # to 10,000 commits; then to the beginning
+
+_ASIDE = "hossted-aside"  # in the cache's folder, where git leaves alone what it does not know
+
+# What a remote says of a commit that it does not have, or gives to nobody who only knows its hash.
+_NOT_GIVEN = re.compile(r"not our ref|unadvertised object")
 
 
 class Branches(Protocol):
@@ -36,8 +45,29 @@ class Branches(Protocol):
         """The same, and the branches that match one of the globs, whose commits may not be at hand."""
         ...
 
+    def newest(self, ref: str) -> str | None:
+        """The branch's newest commit, or None; it may not be at hand. Nothing is cheaper."""
+        ...
+
+    def bring(self, ref: str, newest: str) -> str:
+        """Have at hand the commit at which the branch was just seen; the one at which it then is."""
+        ...
+
     def last_seen(self, ref: str) -> str | None:
         """The branch's newest commit when it was last looked at, if that is known."""
+        ...
+
+    def whole(self, ref: str) -> AbstractContextManager[Repository]:
+        """A repository that has, for as long as the context lasts, all of the branch's history: its commits
+        and trees; files may be missing. What is at hand otherwise stays as it is.
+        """
+        ...
+
+    def alone(self, commit: str, ref: str) -> AbstractContextManager[Repository | None]:
+        """Likewise a repository that has a commit with all of its files; None when it cannot be had.
+
+        ``ref``: the branch on which it was, for remotes that give nothing to who only knows a hash.
+        """
         ...
 
     def matching(self, pattern: str) -> tuple[str, ...]:
@@ -78,8 +108,20 @@ class LocalBranches:
         found = dict(refs_matching(self._repository, ref, *beside))
         return found.pop(ref, None), found
 
+    def newest(self, ref: str) -> str | None:
+        return self.tip(ref)
+
+    def bring(self, ref: str, newest: str) -> str:
+        return newest
+
     def last_seen(self, ref: str) -> str | None:
         return None
+
+    def whole(self, ref: str) -> AbstractContextManager[Repository]:
+        return nullcontext(self._repository)
+
+    def alone(self, commit: str, ref: str) -> AbstractContextManager[Repository | None]:
+        return nullcontext(self._repository if objects.has_commit(self._repository, commit) else None)
 
     def matching(self, pattern: str) -> tuple[str, ...]:
         return tuple(refs_matching(self._repository, pattern))
@@ -126,13 +168,27 @@ class RemoteBranches:
         there, here = found.pop(ref, None), self.last_seen(ref)
         if there is None or there == here:
             return there, found
+        return self._fetched(ref, here), found
+
+    def newest(self, ref: str) -> str | None:
+        return self._remote.branches(ref).get(ref)
+
+    def bring(self, ref: str, newest: str) -> str:
+        here = self.last_seen(ref)
+        return newest if here == newest else self._fetched(ref, here)
+
+    def _fetched(self, ref: str, here: str | None) -> str:
+        """Where the branch, last seen at ``here``, is after it was fetched."""
         # With "+" since the remote is what counts, even if people have rewritten its history.
         if here is None:
             self._deepened.pop(ref, None)
             self._fetch(ref, f"--depth={DEPTH}")
         else:
             self._fetch(ref)
-        return self.last_seen(ref), found
+        seen = self.last_seen(ref)
+        if seen is None:
+            raise GitError(f"the branch {ref} was fetched and is not there")
+        return seen
 
     def last_seen(self, ref: str) -> str | None:
         mirror = _mirror(ref)
@@ -186,6 +242,36 @@ class RemoteBranches:
             # Counted from where the history ends now, so that it never gets shorter.
             self._fetch(ref, f"--deepen={DEPTH * 9 * 10**done}")
         return True
+
+    @contextmanager
+    def whole(self, ref: str) -> Iterator[Repository]:
+        # In a repository of its own: in the cache, missing files would look like damage. Nothing there
+        # fetches them later on either, since git may speak to nobody but within a session of the remote's.
+        with self._aside() as repository:
+            self._remote.fetch(f"+{ref}:{ref}", options=("--filter=blob:none",), into=repository)
+            yield repository
+
+    @contextmanager
+    def alone(self, commit: str, ref: str) -> Iterator[Repository | None]:
+        with self._aside() as repository:
+            try:
+                self._remote.fetch(commit, options=("--depth=1",), into=repository)
+            except GitError as error:
+                if not _NOT_GIVEN.search(error.said):
+                    raise
+                self._remote.fetch(f"+{ref}:{ref}", into=repository)
+            yield repository if objects.has_commit(repository, commit) else None
+
+    @contextmanager
+    def _aside(self) -> Iterator[Repository]:
+        folder = self._repository.path / _ASIDE
+        shutil.rmtree(folder, ignore_errors=True)  # what a crash left behind
+        try:
+            aside = self._repository.beside(folder)
+            aside.run("init", "--quiet", "--bare", "--template=", str(folder))
+            yield aside
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _fetch(self, ref: str, *options: str) -> None:
         # A remote whose own history is shallow is as good as any other.

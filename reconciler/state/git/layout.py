@@ -17,6 +17,7 @@ from reconciler.state.store import Message
 ROOT = "clusters"
 CLUSTER_FILE = "cluster.yaml"
 PLACEHOLDER = "{cluster_uuid}"
+APPROVED = f"approved/{PLACEHOLDER}"
 AUTHOR = "hossted-reconciler <hossted-reconciler@noreply.invalid>"
 
 # Kubernetes: RFC 1123 label. Helm: labels joined by dots; its own limit is 53 characters, and a Secret's

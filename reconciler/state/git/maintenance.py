@@ -19,6 +19,7 @@ import msgspec
 
 from reconciler.errors import StoreError
 from reconciler.state.git.cache import FOLDER as _APPS
+from reconciler.state.git.observed_cache import FOLDER as _OBSERVED
 from reconciler.state.git.plumbing import GitError, Repository
 
 _logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ _FORMAT = 2
 # Tells our cache, which may be deleted and made again, from a repository that somebody put there.
 _MARKER = "hossted-cache"
 
-_KEPT = frozenset({_MARKER, _APPS})  # when a cache is made again
+_KEPT = frozenset({_MARKER, _APPS, _OBSERVED})  # when a cache is made again
 
 _MADE_BY_INIT = frozenset({"HEAD", "config", "description", "hooks", "info", "branches", "objects", "refs"})
 

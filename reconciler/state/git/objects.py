@@ -47,6 +47,12 @@ def entries_of(repository: Repository, tree: str, *, recursive: bool = False) ->
     return _entries(repository.run("ls-tree", "-z", "--full-tree", *options, tree))
 
 
+def files_below(repository: Repository, commit: str, directory: str) -> Mapping[str, Entry] | None:
+    """All files below a directory of a commit, by their path in it; None when there is no such directory."""
+    root = entry_at(repository, commit, directory)
+    return entries_of(repository, root.oid, recursive=True) if root and root.kind == "tree" else None
+
+
 def _entries(listing: bytes) -> dict[str, Entry]:
     entries = {}
     for line in listing.decode(errors="surrogateescape").split("\0")[:-1]:
@@ -160,6 +166,11 @@ def commits_beginning(repository: Repository, prefix: str) -> list[str]:
         return []
     kinds = repository.run("cat-file", "--batch-check", stdin=f"{oids}\n".encode()).decode()
     return [oid for oid, kind, *_ in (line.split(" ") for line in kinds.splitlines()) if kind == "commit"]
+
+
+def has_commit(repository: Repository, commit: str) -> bool:
+    """Whether a commit, of which the whole hash is known, is at hand."""
+    return commit in commits_beginning(repository, commit)
 
 
 def first_added(repository: Repository, commit: str, pattern: str) -> Mapping[str, int]:

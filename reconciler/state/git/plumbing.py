@@ -97,6 +97,15 @@ class Around(msgspec.Struct, frozen=True):
 _NOTHING = Around()
 
 
+class _Job:
+    """The git process that a piece of work waits for, and whether the work is to end."""
+
+    def __init__(self) -> None:
+        self.guard = threading.Lock()
+        self.running: subprocess.Popen[bytes] | None = None
+        self.stopped = False
+
+
 class Repository:
     """A bare repository on this machine. Its methods block, but for ``in_thread`` and ``stream``."""
 
@@ -105,9 +114,13 @@ class Repository:
         self.path = path
         self._settings = {**_SETTINGS, **(_DURABLE if durable else {})}
         self._timeout = timeout
-        self._guard = threading.Lock()
-        self._running: subprocess.Popen[bytes] | None = None
-        self._stopped = False
+        self._job = _Job()
+
+    def beside(self, path: Path) -> "Repository":
+        """Another repository, made for one piece of work on this one: who cancels that stops its git, too."""
+        other = Repository(path, durable=False, timeout=self._timeout)
+        other._job = self._job
+        return other
 
     def run(
         self, *arguments: str, stdin: bytes = b"", strict: bool = False, around: Around = _NOTHING
@@ -117,10 +130,11 @@ class Repository:
         ``strict``: a warning is an error too. GitDiskError when it is this machine's disk.
         """
         timeout = self._timeout if around.timeout is None else min(around.timeout, self._timeout)
-        with self._guard:
-            if self._stopped:
+        job = self._job
+        with job.guard:
+            if job.stopped:
                 raise self._cancelled(arguments)
-            process = self._running = self._start(arguments, around, wants_stdin=True)
+            process = job.running = self._start(arguments, around, wants_stdin=True)
         try:
             out, err = process.communicate(stdin, timeout=timeout)
         except subprocess.TimeoutExpired as error:
@@ -130,9 +144,9 @@ class Repository:
                 timed_out=True,
             ) from error
         finally:
-            with self._guard:
-                self._running = None
-        if process.returncode != 0 and self._stopped:
+            with job.guard:
+                job.running = None
+        if process.returncode != 0 and job.stopped:
             raise self._cancelled(arguments)
         if process.returncode != 0:
             raise _failed(arguments, self.path, around.scrub(_words(err)), process.returncode)
@@ -164,7 +178,7 @@ class Repository:
                 job.exception()  # seen: the cancellation is what happened
             raise
         finally:
-            self._stopped = False
+            self._job.stopped = False
 
     async def stream(self, *arguments: str) -> AsyncGenerator[bytes, None]:
         """What git prints, in pieces as they come; the process ends with the iteration, however that ends."""
@@ -234,10 +248,10 @@ class Repository:
         return GitError(f"git {arguments[0]} in {self.path} was cancelled", timed_out=True)
 
     def _stop(self, sign: signal.Signals) -> None:
-        with self._guard:
-            self._stopped = True
-            if self._running is not None:
-                _signal(self._running, sign)
+        with self._job.guard:
+            self._job.stopped = True
+            if self._job.running is not None:
+                _signal(self._job.running, sign)
 
 
 def _words(stderr: bytes) -> str:

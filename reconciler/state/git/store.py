@@ -14,6 +14,7 @@ from typing import TypeVar
 from reconciler.errors import FormatError, StoreError
 from reconciler.state.documents import load_kube_system_uid
 from reconciler.state.git import layout, objects
+from reconciler.state.git.approved import GitApproved
 from reconciler.state.git.branches import Branches, LocalBranches, RemoteBranches
 from reconciler.state.git.delivered import GitDelivered
 from reconciler.state.git.maintenance import Housekeeping
@@ -22,7 +23,7 @@ from reconciler.state.git.network.remote import Remote
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.git.track import GitTrack
 from reconciler.state.signing.key import Signing
-from reconciler.state.store import ApprovedTrack, ClusterDirectory, Revision
+from reconciler.state.store import ClusterDirectory, Revision
 
 _logger = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -33,6 +34,7 @@ def open_git_store(
     path: Path,
     url: str | None,
     branch: str,
+    approved_branch: str = layout.APPROVED,
     author: str = layout.AUTHOR,
     signing: Signing | None = None,
     access: Access = Access(),  # noqa: B008 - a frozen value
@@ -43,15 +45,17 @@ def open_git_store(
 
     ``path``: the local bare repository, made when it is not there. ``url``: the remote that holds the
     store (``https://``, ``ssh://``, ``file://`` or an absolute path), or None: ``path`` is the store itself.
-    ``branch`` may hold ``{cluster_uuid}``. ``author`` is ``Name <email>``. ``signing``: None to record
-    unsigned. ``access``: credentials and the way to the remote; ``push_options``: git's own, for forges;
-    ``subject_suffix`` ends each commit's subject. Raises SpecError for what cannot be used.
+    ``branch`` and ``approved_branch`` may hold ``{cluster_uuid}``. ``author`` is ``Name <email>``.
+    ``signing``: None to record unsigned. ``access``: credentials and the way to the remote;
+    ``push_options``: git's own, for forges; ``subject_suffix`` ends each commit's subject. Raises SpecError
+    for what cannot be used.
     """
     repository = Repository(path.absolute(), durable=url is None)
     return GitStore(
         repository,
         remote=None if url is None else Remote(repository, url, push_options=push_options, access=access),
         branch=layout.checked_branch(branch),
+        approved_branch=layout.checked_branch(approved_branch),
         author=layout.checked_author(author),
         signing=signing,
         subject_suffix=subject_suffix,
@@ -67,6 +71,7 @@ class GitStore:
         *,
         remote: Remote | None,
         branch: str,
+        approved_branch: str,
         author: str,
         signing: Signing | None = None,
         subject_suffix: str = "",
@@ -74,6 +79,7 @@ class GitStore:
         self._repository = repository
         self._remote = remote
         self._branch = branch
+        self._approved_branch = approved_branch
         self._branches: Branches = (
             LocalBranches(repository) if remote is None else RemoteBranches(repository, remote)
         )
@@ -88,6 +94,7 @@ class GitStore:
             branch=branch if layout.PLACEHOLDER not in branch else "main",  # for people who clone it
         )
         self._tracks: dict[str, GitTrack] = {}
+        self._approved: dict[str, GitApproved] = {}
         self._delivered: dict[tuple[str, str], GitDelivered] = {}
         self._listed: dict[str, tuple[tuple[int, ClusterDirectory], ...]] = {}
 
@@ -118,8 +125,18 @@ class GitStore:
             )
         return self._tracks[cluster_uuid]
 
-    def approved(self, cluster_uuid: str) -> ApprovedTrack | None:
-        return None
+    def approved(self, cluster_uuid: str) -> GitApproved:
+        """The branch on which people approve a cluster's record."""
+        if cluster_uuid not in self._approved:
+            self._approved[cluster_uuid] = GitApproved(
+                self,
+                self._repository,
+                self._branches,
+                cluster_uuid=cluster_uuid,
+                ref=layout.branch_ref(self._approved_branch, cluster_uuid),
+                observed_ref=layout.branch_ref(self._branch, cluster_uuid),
+            )
+        return self._approved[cluster_uuid]
 
     def delivered(self, cluster_uuid: str, endpoint: str) -> GitDelivered:
         """The branch that shows what the API at this endpoint was told of a cluster."""
@@ -152,6 +169,7 @@ class GitStore:
         async with self._lock:
             await self._repository.in_thread(self._keep)
             self._tracks.clear()
+            self._approved.clear()
             self._delivered.clear()
 
     async def perform(self, work: Callable[[], _Result]) -> _Result:

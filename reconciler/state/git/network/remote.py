@@ -97,10 +97,10 @@ class Remote:
                 found[ref] = commit
         return found
 
-    def fetch(self, *refspecs: str, options: Sequence[str] = ()) -> None:
-        """Fetch into the local repository; raises as ``branches`` does."""
+    def fetch(self, *refspecs: str, options: Sequence[str] = (), into: Repository | None = None) -> None:
+        """Fetch into the local repository, or another one; raises as ``branches`` does."""
         fixed = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-auto-maintenance")
-        self._ask("fetch", *fixed, *options, self._url.text, *refspecs)
+        self._ask("fetch", *fixed, *options, self._url.text, *refspecs, into=into)
 
     def push(self, refspec: str, *, lease: str) -> None:
         """Push one branch if it is still as ``lease`` says (``ref:commit``, or ``ref:`` for none).
@@ -122,7 +122,13 @@ class Remote:
                 f"the state repository {self.location} did not take the commit: {error.detail}", error.detail
             ) from error
 
-    def _ask(self, *arguments: str, writing: str = "", timeout: float | None = None) -> str:
+    def _ask(
+        self,
+        *arguments: str,
+        writing: str = "",
+        timeout: float | None = None,
+        into: Repository | None = None,
+    ) -> str:
         """Run git with what it needs to speak to the remote. ``writing``: the branch that is pushed.
 
         GitError when git's words are not known; else the error that they mean.
@@ -130,7 +136,7 @@ class Remote:
         self._check_quiet()
         with session(self._url, self._credentials, self._access, timeout) as opened:
             try:
-                return self._repository.text(*arguments, around=opened.around)
+                return (into or self._repository).text(*arguments, around=opened.around)
             except GitError as error:
                 ended_after = (timeout or TIMEOUT) if error.timed_out else 0.0
                 answer = answers.Answer(error.said, opened.trace, ended_after, writing)
