@@ -60,11 +60,15 @@ async def live(target: Target) -> Live:
         previous=previous,
     )
     _tell(look, inventory)
-    # Whether the operator has an API stands in its own environment, and shows in what it recorded.
-    pushes = target.settings.api is not None or recorded is None or recorded.cluster.policy.push.on != "Never"
-    policy = project.spec.in_effect(has_api=pushes)
+    policy = project.spec.in_effect(has_api=pushes(target, tip))
     cluster = cluster_of(project.spec.cluster_name, look.kube_system_uid, policy, look.gaps)
     return Live(inventory, snapshot_of(whose.cluster_uuid, cluster, inventory.apps.values()))
+
+
+def pushes(target: Target, tip: Recorded | None) -> bool:
+    """Whether the operator has an API: that stands in its own environment, and shows in what it recorded."""
+    recorded = tip.snapshot.cluster.policy if tip is not None else None
+    return target.settings.api is not None or recorded is None or recorded.push.on != "Never"
 
 
 def check(gaps: tuple[Gap, ...]) -> None:

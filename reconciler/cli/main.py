@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "snapshot": "print the inventory",
     "history": "what was recorded, newest first",
     "show": "what one revision changed",
+    "why": "why the API was told of an app, or was not, and what it waits for",
     "blame": "each line of an app's document: the revision that last changed it, and whether the API knows",
     "diff": "compare two of: a revision, a track, a date, a file, the cluster",
     "verify": "whether the record can be believed: digests, signatures, order, and the time it covers",
@@ -142,7 +143,7 @@ def _show(command: argparse.ArgumentParser) -> None:
     command.add_argument("revision", metavar="REV", help="a revision, or the beginning of its name")
 
 
-def _blame(command: argparse.ArgumentParser) -> None:
+def _one_app(command: argparse.ArgumentParser) -> None:
     _store(command)
     _output(command, "text", "json")
     command.add_argument("app", metavar="NAMESPACE/NAME", help="the app")
@@ -214,7 +215,8 @@ _ARGUMENTS: Final = {
     "snapshot": _snapshot,
     "history": _history,
     "show": _show,
-    "blame": _blame,
+    "why": _one_app,
+    "blame": _one_app,
     "diff": _diff,
     "verify": _verify,
     "signers": _signers,
