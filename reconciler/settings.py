@@ -185,7 +185,8 @@ def _api_proxy(env: Mapping[str, str], url: str) -> str:
     """The proxy on the way to the API, "" for none: what listens on this machine is reached as it is."""
     try:
         parts = urlsplit(url)
-        scheme, host, port = parts.scheme, parts.hostname or "", parts.port
+        scheme, host = parts.scheme, parts.hostname or ""
+        port = parts.port or {"http": 80, "https": 443}.get(scheme)
     except ValueError:
         return ""  # not a URL, which is said where it is used
     _, exceptions = _first(env, "no_proxy", "NO_PROXY")

@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from reconciler.delivery.api import Answer, Api
+from reconciler.delivery.answers import Answer
+from reconciler.delivery.api import Api
 from reconciler.delivery.deliver import Ledger
 from reconciler.model import App, AppKey
 from reconciler.policy import protocol
