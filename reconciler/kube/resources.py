@@ -9,7 +9,7 @@ import msgspec
 from reconciler.inventory import objects
 from reconciler.inventory.objects import Kind
 from reconciler.kube import wire
-from reconciler.kube.client import JSON, METADATA_LIST, Page, segment
+from reconciler.kube.client import JSON, METADATA_LIST, METADATA_WATCH, Page, segment
 from reconciler.kube.quantity import whole_bytes
 
 T = TypeVar("T")
@@ -17,15 +17,30 @@ W = TypeVar("W")
 
 
 class Resource(msgspec.Struct, Generic[T], frozen=True):
-    """How a kind is listed. ``prefix``: of its API group; ``read``: what is kept of a page's body."""
+    """How a kind is listed and watched. ``prefix``: of its API group; ``reader``: what is kept of it."""
 
     kind: Kind
     prefix: str
     plural: str
-    read: Callable[[bytes], Page[T]]
+    reader: "Reader[T]"
     accept: str = JSON
     field_selector: str = ""
     label_selector: str = ""
+
+    @property
+    def read(self) -> Callable[[bytes], Page[T]]:
+        """What is kept of a page's body."""
+        return self.reader.page
+
+    @property
+    def read_one(self) -> Callable[[bytes], T]:
+        """What is kept of one object."""
+        return self.reader.one
+
+    @property
+    def watch_accept(self) -> str:
+        """``Accept`` for a watch."""
+        return METADATA_WATCH if self.accept == METADATA_LIST else self.accept
 
     def path(self, namespace: str = "", name: str = "") -> str:
         """Of the kind in all namespaces, of it in one, or of one object."""
@@ -38,6 +53,13 @@ class Resource(msgspec.Struct, Generic[T], frozen=True):
         fields += [f"metadata.namespace!={namespace}" for namespace in sorted(without)]
         selectors = {"fieldSelector": ",".join(fields), "labelSelector": self.label_selector}
         return {key: value for key, value in selectors.items() if value}
+
+
+class Reader(msgspec.Struct, Generic[T], frozen=True):
+    """What is kept of a page of a kind, and of one object."""
+
+    page: Callable[[bytes], Page[T]]
+    one: Callable[[bytes], T]
 
 
 class ListedRelease(msgspec.Struct, frozen=True):
@@ -78,16 +100,17 @@ _RELEASE_BODY = msgspec.json.Decoder(wire.ReleaseBody)
 _UUID_BODY = msgspec.json.Decoder(wire.UuidBody)
 
 
-def _reader(of: type[W], keep: Callable[[W], T]) -> Callable[[bytes], Page[T]]:
-    """A reader of pages whose items have a wire type, and what is kept of each."""
-    decoder: msgspec.json.Decoder[wire.ListOf[W]] = msgspec.json.Decoder(wire.ListOf[of])  # type: ignore[valid-type]  # a type made while running
+def _reader(of: type[W], keep: Callable[[W], T]) -> Reader[T]:
+    """A reader of objects that have a wire type, and what is kept of each."""
+    pages: msgspec.json.Decoder[wire.ListOf[W]] = msgspec.json.Decoder(wire.ListOf[of])  # type: ignore[valid-type]  # a type made while running
+    ones: msgspec.json.Decoder[W] = msgspec.json.Decoder(of)
 
-    def read(body: bytes) -> Page[T]:
-        page = decoder.decode(body)
-        items = [keep(item) for item in page.items or ()]
-        return Page(items, page.metadata.resource_version, page.metadata.token)
+    def page(body: bytes) -> Page[T]:
+        found = pages.decode(body)
+        items = [keep(item) for item in found.items or ()]
+        return Page(items, found.metadata.resource_version, found.metadata.token)
 
-    return read
+    return Reader(page, lambda body: keep(ones.decode(body)))
 
 
 def _meta(meta: wire.ObjectMeta) -> objects.Meta:

@@ -1,0 +1,173 @@
+"""One kind, listed once and then watched for ever: what keeps a live view of it.
+
+A list gives the state and a version, a watch from there every change. A watch ends by itself after some
+minutes and goes on from the last version that was seen; a connection that is silent is dead, since the
+server sends a bookmark about once a minute. When the server has forgotten the version (410, as an answer
+or as an event of the watch), the kind is listed again, and nothing is forgotten meanwhile: what came and
+went is for the holder to find by comparing.
+"""
+
+import asyncio
+import random as random_module
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from typing import Generic, Never, Protocol, TypeVar
+
+import msgspec
+
+from reconciler.errors import ForbiddenError, KubernetesError, NotFoundError, ReconcilerError
+from reconciler.kube import answers
+from reconciler.kube.client import Client
+from reconciler.kube.resources import Resource
+from reconciler.kube.watch import backoff
+
+WATCH_SECONDS = 300
+"""How long one watch lasts at the server at least; each lasts up to half as long again, so that those of
+many kinds do not end together."""
+
+SILENCE = 70.0
+"""Seconds without a byte after which a connection counts as dead: bookmarks come about once a minute."""
+
+LASTING = 10.0
+"""Seconds that a watch must have lasted to count as one, if nothing came of it."""
+
+REFUSED_AGAIN = 600.0
+"""Seconds until what is forbidden, or not served, is asked for again: that may change, and seldom does."""
+
+T = TypeVar("T")
+Object_contra = TypeVar("Object_contra", contravariant=True)
+
+
+class Holder(Protocol[Object_contra]):
+    """Who keeps what is reflected. Called on the event loop, in the order in which things happened."""
+
+    def listed(self, items: Sequence[Object_contra]) -> None:
+        """All that there is."""
+        ...
+
+    def put(self, item: Object_contra) -> None:
+        """An object that came, or is as it is now."""
+        ...
+
+    def gone(self, item: Object_contra) -> None:
+        """An object that was deleted, as it was last."""
+        ...
+
+    def current(self) -> None:
+        """From now on what is held is what there is, but for what is on its way."""
+        ...
+
+    def failed(self, error: ReconcilerError) -> None:
+        """From now on what is held may be old, until ``current`` or ``listed`` says otherwise."""
+        ...
+
+
+class Reflector(Generic[T]):
+    """Lists and watches one kind, everywhere or in one namespace. Run it in a task of its own.
+
+    ``without``: namespaces that the server leaves out; ``sleep``: for seconds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource[T],
+        holder: Holder[T],
+        *,
+        namespace: str = "",
+        without: Sequence[str] = (),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Callable[[], float] = random_module.random,
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._holder = holder
+        self._path = resource.path(namespace)
+        self._params = resource.params(without)
+        self._sleep = sleep
+        self._random = random
+        self._version = ""
+        self._heard = False
+
+    async def run(self) -> Never:
+        """Reflect until cancelled. Every failure is the holder's to know, and is tried again."""
+        now = asyncio.get_running_loop().time
+        failures = 0
+        while True:
+            self._heard, began = False, now()
+            error: ReconcilerError | None = None
+            try:
+                if not self._version:
+                    await self._list()
+                await self._watch()
+            except ReconcilerError as failure:
+                error = failure
+            # A watch that ends at once and without a word is no success, or a bad proxy would have us spin.
+            failures = 0 if self._heard or now() - began >= LASTING else failures + 1
+            if isinstance(error, KubernetesError) and error.status == 410:
+                self._version = ""  # what is held is old by what was missed, not wrong
+                error = error if failures > 1 else None
+            if error is not None:
+                self._holder.failed(error)
+            if error is not None or failures > 1:
+                await self._sleep(self._pause(error, failures))
+
+    def _pause(self, error: ReconcilerError | None, failures: int) -> float:
+        if isinstance(error, ForbiddenError | NotFoundError):
+            self._version = ""
+            return REFUSED_AGAIN * (0.9 + 0.2 * self._random())
+        return backoff(max(failures, 1), self._random())
+
+    async def _list(self) -> None:
+        resource = self._resource
+        found = await self._client.list_all(self._path, resource.read, self._params, resource.accept)
+        self._version = found.resource_version
+        self._holder.listed(found.items)
+
+    async def _watch(self) -> None:
+        """One watch, to its end."""
+        params = {
+            **self._params,
+            "resourceVersion": self._version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(int(WATCH_SECONDS * (1 + self._random() / 2))),
+        }
+        lines = self._client.watch(self._path, params, SILENCE, self._resource.watch_accept)
+        async with aclosing(lines):
+            async for line in lines:
+                self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        """One event of a watch."""
+        request = f"WATCH {self._path}"
+        try:
+            event = _EVENT.decode(line)
+            if event.type == "ERROR":
+                status = answers.status_in(bytes(event.object))
+                raise answers.error_of(request, status.code, status)
+            self._version = _VERSION.decode(event.object).metadata.resource_version or self._version
+            item = None if event.type == "BOOKMARK" else self._resource.read_one(bytes(event.object))
+        except (msgspec.DecodeError, ValueError) as error:
+            raise KubernetesError(f"{request}: the answer cannot be understood ({error})") from error
+        if not self._heard:
+            self._heard = True
+            self._holder.current()
+        if item is not None:
+            (self._holder.gone if event.type == "DELETED" else self._holder.put)(item)
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: str
+    object: msgspec.Raw
+
+
+class _VersionMeta(msgspec.Struct, frozen=True, rename="camel"):
+    resource_version: str = ""
+
+
+class _Versioned(msgspec.Struct, frozen=True):
+    metadata: _VersionMeta
+
+
+_EVENT = msgspec.json.Decoder(_Event)
+_VERSION = msgspec.json.Decoder(_Versioned)

@@ -1,0 +1,222 @@
+"""Listing and watching one kind, against a server that answers as each test says."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from reconciler.errors import ReconcilerError
+from reconciler.inventory.objects import Service
+from reconciler.kube import reflector as module
+from reconciler.kube.reflector import REFUSED_AGAIN, Reflector
+from reconciler.kube.resources import SERVICES
+from tests.unit.kube.server import Reply, Request, Server, status
+
+ServerOf = Callable[[Callable[[Request], Reply]], Server]
+
+
+def service(name: str, version: int, *ports: int) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "namespace": "shop", "uid": name, "resourceVersion": str(version)},
+        "spec": {"type": "ClusterIP", "ports": [{"port": port} for port in ports]},
+    }
+
+
+def listed(version: int, *items: dict[str, Any]) -> Reply:
+    return Reply(body={"metadata": {"resourceVersion": str(version)}, "items": list(items)})
+
+
+def event(type_: str, item: dict[str, Any]) -> dict[str, Any]:
+    return {"type": type_, "object": item}
+
+
+def bookmark(version: int) -> dict[str, Any]:
+    return event("BOOKMARK", {"metadata": {"resourceVersion": str(version)}})
+
+
+def expired() -> dict[str, Any]:
+    return event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
+
+
+class Keeper:
+    """What a holder is told, in order."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.news = asyncio.Event()
+
+    def _say(self, word: str) -> None:
+        self.told.append(word)
+        self.news.set()
+
+    def listed(self, items: Sequence[Service]) -> None:
+        self._say("listed " + " ".join(item.meta.name for item in items))
+
+    def put(self, item: Service) -> None:
+        self._say(f"put {item.meta.name} {item.ports}")
+
+    def gone(self, item: Service) -> None:
+        self._say(f"gone {item.meta.name}")
+
+    def current(self) -> None:
+        self._say("current")
+
+    def failed(self, error: ReconcilerError) -> None:
+        self._say(f"failed {type(error).__name__}")
+
+
+class Naps:
+    """Stands for sleeping: nobody waits, and how long was asked for is known."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    async def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        await asyncio.sleep(0)
+
+
+async def reflected(server: Server, until: str, naps: Naps | None = None) -> list[str]:
+    """What the holder was told until it was told that."""
+    keeper = Keeper()
+    reflector = Reflector(server.client(), SERVICES, keeper, sleep=naps or Naps(), random=lambda: 0.5)
+    task = asyncio.create_task(reflector.run())
+    async with asyncio.timeout(20):
+        while until not in keeper.told:
+            keeper.news.clear()
+            await keeper.news.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    return keeper.told[: keeper.told.index(until) + 1]
+
+
+def answers(*replies: Reply) -> Callable[[Request], Reply]:
+    """These, one after the other, and then nothing more."""
+    waiting = iter(replies)
+    return lambda _: next(waiting, Reply(body=[], hang=True))
+
+
+async def test_a_list_and_then_what_happens(serve: ServerOf) -> None:
+    server = serve(
+        answers(
+            listed(7, service("a", 5, 80), service("b", 6)),
+            Reply(
+                body=[
+                    event("ADDED", service("c", 8)),
+                    event("MODIFIED", service("a", 9, 443)),
+                    bookmark(20),
+                    event("DELETED", service("b", 21)),
+                ]
+            ),
+        )
+    )
+    told = await reflected(server, "gone b")
+    assert told == ["listed a b", "current", "put c ()", "put a (443,)", "gone b"]
+    watch = server.requests[1].query
+    assert (watch["resourceVersion"], watch["allowWatchBookmarks"]) == ("7", "true")
+    assert 300 <= int(watch["timeoutSeconds"]) <= 450
+
+
+async def test_a_watch_that_ended_goes_on_from_what_was_seen_last(serve: ServerOf) -> None:
+    server = serve(
+        answers(
+            listed(7, service("a", 5)),
+            Reply(body=[event("ADDED", service("b", 8)), bookmark(30)]),
+            Reply(body=[event("ADDED", service("c", 31))]),
+        )
+    )
+    naps = Naps()
+    assert await reflected(server, "put c ()", naps) == [
+        *("listed a", "current", "put b ()"),
+        *("current", "put c ()"),
+    ]
+    assert [request.query.get("resourceVersion") for request in server.requests[:3]] == [None, "7", "30"]
+    assert naps.seconds == []
+
+
+@pytest.mark.parametrize("as_event", [True, False])
+async def test_a_forgotten_version_is_listed_again_at_once(serve: ServerOf, *, as_event: bool) -> None:
+    forgotten = Reply(body=[bookmark(9), expired()]) if as_event else status(410, "too old")
+    server = serve(
+        answers(
+            listed(7, service("a", 5)), forgotten, listed(50, service("b", 40)), Reply(body=[bookmark(60)])
+        )
+    )
+    naps = Naps()
+    told = await reflected(server, "listed b", naps)
+    assert "failed KubernetesError" not in told
+    assert naps.seconds == []
+
+
+async def test_a_server_that_forgets_at_once_again_and_again_is_not_pressed(serve: ServerOf) -> None:
+    server = serve(lambda request: listed(7) if "watch" not in request.query else status(410, "too old"))
+    naps = Naps()
+    told = await reflected(server, "failed KubernetesError", naps)
+    assert told.count("listed ") == 2
+
+
+async def test_a_broken_watch_is_tried_again_from_where_it_was(serve: ServerOf) -> None:
+    server = serve(
+        answers(
+            listed(7, service("a", 5)),
+            Reply(body=[bookmark(9)]),
+            status(500, "etcd is away"),
+            Reply(reset=True),
+            Reply(body=[event("ADDED", service("b", 10))]),
+        )
+    )
+    naps = Naps()
+    told = await reflected(server, "put b ()", naps)
+    assert told == [
+        *("listed a", "current", "failed KubernetesError", "failed KubernetesError"),
+        *("current", "put b ()"),
+    ]
+    assert [request.query.get("resourceVersion") for request in server.requests[2:5]] == ["9", "9", "9"]
+    assert naps.seconds == [0.75, 1.5]
+
+
+async def test_what_is_forbidden_is_asked_for_again_slowly(serve: ServerOf) -> None:
+    server = serve(answers(status(403, "no"), listed(7, service("a", 5))))
+    naps = Naps()
+    assert await reflected(server, "listed a", naps) == ["failed ForbiddenError", "listed a"]
+    assert naps.seconds == [REFUSED_AGAIN]
+
+
+async def test_permission_that_was_taken_away_ends_the_watch_and_not_what_is_held(serve: ServerOf) -> None:
+    server = serve(answers(listed(7, service("a", 5)), status(403, "no"), listed(9, service("a", 5))))
+    assert await reflected(server, "listed a") == ["listed a"]
+    server = serve(answers(listed(7), status(403, "no"), listed(9, service("a", 5))))
+    assert await reflected(server, "listed a") == ["listed ", "failed ForbiddenError", "listed a"]
+
+
+async def test_a_watch_without_a_word_is_not_tried_again_at_once(serve: ServerOf) -> None:
+    server = serve(answers(listed(7), *[Reply(body=[])] * 4, Reply(body=[event("ADDED", service("a", 8))])))
+    naps = Naps()
+    await reflected(server, "put a ()", naps)
+    assert naps.seconds == [1.5, 3.0, 6.0]
+
+
+async def test_what_cannot_be_understood_is_trouble_and_no_end(serve: ServerOf) -> None:
+    server = serve(
+        answers(
+            listed(7),
+            Reply(body=[event("ADDED", {"metadata": {"name": 5}})]),
+            Reply(body=[event("ADDED", service("a", 8))]),
+        )
+    )
+    assert await reflected(server, "put a ()") == ["listed ", "failed KubernetesError", "current", "put a ()"]
+
+
+async def test_a_dead_connection_is_given_up(serve: ServerOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SILENCE", 0.2)
+    server = serve(
+        answers(
+            listed(7), Reply(body=[bookmark(8)], hang=True), Reply(body=[event("ADDED", service("a", 9))])
+        )
+    )
+    assert await reflected(server, "put a ()") == [
+        *("listed ", "current", "failed KubernetesError"),
+        *("current", "put a ()"),
+    ]
