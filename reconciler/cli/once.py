@@ -59,7 +59,7 @@ async def run(arguments: argparse.Namespace) -> int:
             await parts.reporter.flush()
         output.outcome(result, delivered, arguments.output)
         left = result.failure is not None or (delivered is not None and bool(delivered.plan.pushes))
-        return int(left)
+        return int(left or result.braking.course.holds)
 
 
 async def _show(parts: _Parts) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from reconciler.changes.render_json import changeset_as_json
 from reconciler.delivery.deliver import Delivered
-from reconciler.operator.conditions import conditions
+from reconciler.operator.conditions import REMOVALS_HELD, conditions, removals_held
 from reconciler.operator.result import Preview, Result
 from reconciler.policy.plan import Plan
 
@@ -27,6 +27,7 @@ def preview(seen: Preview, form: str | None) -> None:
                 "changes": changeset_as_json(seen.changes) if seen.changes else None,
                 "pushes": [{"app": str(push.key), "why": push.why} for push in seen.plan.pushes],
                 "held": _held(seen.plan),
+                "removalsHeld": [str(key) for key in sorted(seen.braking.held)],
             }
         )
         return
@@ -35,6 +36,8 @@ def preview(seen: Preview, form: str | None) -> None:
         print(f"\nwould record in {seen.location}:\n\n{_commit(seen.subject, seen.body)}")
     else:
         print(f"\nwould record nothing in {seen.location}: nothing has changed")
+    if seen.braking.held:
+        print(f"\nwould hold removals: {removals_held(seen.project, seen.braking)}")
     if not seen.endpoint:
         print("\nwould push nothing: HOSSTED_API_URL is not set")
         return
@@ -93,7 +96,9 @@ def outcome(result: Result, delivered: Delivered | None, form: str | None) -> No
             print(delivered.trouble)
         _print_held(delivered.plan)
     for condition in conditions(result):
-        if condition.status == "False" and condition.type in ("Collected", "Recorded") and not result.stopped:
+        wrong = condition.status == "False" and condition.type in ("Collected", "Recorded")
+        held = condition.type == "Recorded" and condition.reason == REMOVALS_HELD
+        if (wrong or held) and not result.stopped:
             print(f"{condition.type} {condition.reason}: {condition.message}", file=sys.stderr)
 
 

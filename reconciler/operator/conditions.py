@@ -8,12 +8,16 @@ Flux and Argo CD understand them.
 from collections.abc import Iterable
 
 from reconciler.inventory.objects import Gap
+from reconciler.model import rfc3339
 from reconciler.operator.result import Delivery, Failure, Result, Stage
+from reconciler.policy.brake import CONFIRM, Braking
 from reconciler.project import Condition
 
 STOPPED = "Stopped"
 ATTENTION = "Attention"
 """It is recorded, and people should know something of the record."""
+REMOVALS_HELD = "RemovalsHeld"
+"""It is recorded, but for removals that are far too many at once."""
 _NAMED = 3  # objects that a message names before it counts the rest
 
 
@@ -60,8 +64,11 @@ def _recorded(result: Result) -> Condition:
             return Condition("Recorded", "Unknown", "Settling", _waiting(result))
         return Condition("Recorded", "Unknown", "NotYet", "nothing has been recorded yet")
     revision = f"revision {result.recorded.revision.id[:12]}: {result.recorded.revision.message.subject}"
-    parts = [*_attention(result), revision, *([_waiting(result)] if result.waiting else [])]
+    held = [removals_held(result.project, result.braking)] if result.braking.course.holds else []
+    parts = [*held, *_attention(result), revision, *([_waiting(result)] if result.waiting else [])]
     reason = ATTENTION if _attention(result) else "Settling" if result.waiting else "UpToDate"
+    if held:
+        reason = REMOVALS_HELD
     return Condition("Recorded", "True", reason, "; ".join(parts))
 
 
@@ -108,9 +115,9 @@ def _ready(result: Result, *parts: Condition) -> Condition:
             return Condition("Ready", "False", part.reason, part.message)
     if recorded.status == "Unknown":
         return Condition("Ready", "False", recorded.reason, recorded.message)
-    if collected.reason == "Partial":
+    if collected.reason == "Partial" and recorded.reason != REMOVALS_HELD:
         return Condition("Ready", "True", "Partial", f"recorded what could be read; {collected.message}")
-    reason = ATTENTION if recorded.reason == ATTENTION else "UpToDate"
+    reason = recorded.reason if recorded.reason in (ATTENTION, REMOVALS_HELD) else "UpToDate"
     return Condition("Ready", "True", reason, recorded.message)
 
 
@@ -137,6 +144,22 @@ def _pending(delivery: Delivery) -> str:
 
 def _waiting(result: Result) -> str:
     return "waiting for " + sentence([f"{key} ({why})" for key, why in sorted(result.waiting.items())])
+
+
+def removals_held(project: str, braking: Braking) -> str:
+    """What the brake holds and until when, and how a person confirms it: first, as long messages are cut."""
+    if not braking.keys:
+        return "removals are held until a look sees everything"
+    command = f"kubectl annotate hosstedproject {project} {CONFIRM}"
+    how = f"{command}={braking.left} --overwrite"
+    if braking.stale:
+        how = f"that annotation is from before: take it away ({command}-), and give it anew after a look"
+    from_then_on = "" if braking.due is None else f" from {rfc3339(braking.due)} on"
+    return (
+        f"{len(braking.keys)} of {counted(braking.of, 'app')} are gone at once: their removal is held until "
+        f"a complete look{from_then_on} finds the same, or you confirm it: {how}; "
+        f"gone: {sentence(map(str, braking.keys))}"
+    )
 
 
 def describe_gap(gap: Gap) -> str:

@@ -6,8 +6,8 @@ time, one delivery at a time; both end with the Lease.
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Protocol
 
 import msgspec
@@ -27,6 +27,9 @@ IDLE = 60.0
 LOOK_AT_CREDENTIALS = 5.0
 """Seconds between two looks at the credentials' files, while something waits that new ones could help."""
 
+JITTER = 0.05
+"""By what share of it an ``interval`` is longer at most, so that the clusters of a fleet get out of step."""
+
 BACKOFF_FIRST, BACKOFF_CAP = 0.75, 900.0
 """Seconds to wait after a reconcile failed for a passing reason: doubled each time, with jitter."""
 
@@ -42,7 +45,7 @@ class ProjectAccess(Protocol):
 
 
 class Loop:
-    """The work of one leadership. ``delivery`` is None where there is no API."""
+    """The work of one leadership. ``delivery`` is None where there is no API; ``random``: for the jitter."""
 
     def __init__(
         self,
@@ -53,7 +56,9 @@ class Loop:
         clock: Clock,
         *,
         wait: Wait = wait,
+        random: Random | None = None,
     ) -> None:
+        self._random = random or Random()  # noqa: S311 - jitter
         self._projects = projects
         self._reconciler = reconciler
         self._delivery = delivery
@@ -113,14 +118,18 @@ class Loop:
         return result
 
     def _until_next(self, project: Project, result: Result) -> float:
-        """Seconds until the next look: an app to see again, a fault to try again, else the interval."""
-        interval = project.spec.interval.total_seconds()
+        """Seconds until the next look: an app to see again, removals to see again, a fault to try again, else
+        the interval."""
+        interval = project.spec.interval.total_seconds() * self._random.uniform(1.0, 1.0 + JITTER)
         if result.failure is not None and not result.failure.stalled:
             self._failures += 1
             longest = min(BACKOFF_CAP, BACKOFF_FIRST * float(2 ** min(self._failures, 20)))
-            return min(interval, longest * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+            return min(interval, longest * self._random.uniform(0.5, 1.0))
         self._failures = 0
-        return interval if result.next_look is None else min(interval, max(result.next_look, 0.05))
+        waits = [] if result.next_look is None else [result.next_look]
+        if result.braking.course.holds and result.braking.due is not None and result.at < result.braking.due:
+            waits.append((result.braking.due - self._clock.now()).total_seconds())
+        return min([interval, *(max(wait, 0.05) for wait in waits)])
 
     async def _served(self) -> Project | None:
         """The oldest project, once it can be used; the others are told that they are not."""
@@ -170,7 +179,7 @@ class Loop:
                 delivered = await self._reconciler.deliver(delivery)
             except ReconcilerError as error:
                 _LOG.warning("nothing is pushed: %s", error)
-                wait = BACKOFF_FIRST * random.uniform(4, 8)  # noqa: S311 - jitter
+                wait = BACKOFF_FIRST * self._random.uniform(4, 8)
                 continue
             await self._tell_of(delivered)
             wait = None

@@ -4,14 +4,18 @@ The status is written when a condition changes, else at most every ten seconds; 
 timestamp would change, at most once an ``interval``.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 
 import msgspec
 
 from reconciler.inventory.fold import Inventory
-from reconciler.operator.conditions import ATTENTION, conditions, counted
+from reconciler.operator.conditions import ATTENTION, REMOVALS_HELD, conditions, counted, removals_held
 from reconciler.operator.result import Result
+from reconciler.policy.brake import Course
 from reconciler.project import Project, SnapshotRef, Status, Summary, build_status
+
+REMOVALS_RELEASED = "RemovalsReleased"
 
 MIN_DELAY = timedelta(seconds=10)
 """Between two writes of the status that change no condition."""
@@ -25,8 +29,9 @@ class Notice(msgspec.Struct, frozen=True):
     warning: bool = False
 
 
-def status_of(project: Project, result: Result, email_id: str) -> Status:
-    """The project's status after a result; what the result does not know stays as it was."""
+def status_of(project: Project, result: Result, email_id: str, echoed: Collection[str] = ()) -> Status:
+    """The project's status after a result; what the result does not know stays as it was. ``echoed``: as of
+    ``echo``."""
     recorded = result.recorded
     return build_status(
         project.status,
@@ -42,8 +47,18 @@ def status_of(project: Project, result: Result, email_id: str) -> Status:
         if recorded is not None
         else None,
         signing_key=result.signing_key,
-        handled=project.requested_at or None,
+        handled=echo(project, echoed),
     )
+
+
+def echo(project: Project, echoed: Collection[str]) -> str | None:
+    """Which request to reconcile the status should answer next, None for none.
+
+    There are two annotations and one field. Each value is shown once; of two new ones Flux's is first, since
+    its client waits for it. ``echoed``: the present values that were shown, besides the one that is.
+    """
+    shown = {*echoed, project.status.lastHandledReconcileAt}
+    return next((value for value in project.requests if value not in shown), None)
 
 
 def delay(old: Status, new: Status, since_last: timedelta, interval: timedelta) -> timedelta | None:
@@ -73,9 +88,27 @@ def notices(before: Result | None, result: Result) -> tuple[Notice, ...]:
         was is None or (was.reason, was.message) != (failure.reason, failure.message)
     ):
         found.append(Notice(failure.reason, failure.message, warning=True))
+    found += _removals(None if before is None else before.braking.course, result)
     known = () if before is None else before.notices
     found += [Notice(ATTENTION, text, warning=True) for text in result.notices if text not in known]
     return tuple(found)
+
+
+def _removals(before: Course | None, result: Result) -> list[Notice]:
+    """What became of removals that are too many at once. ``before``: the result before."""
+    braking, course = result.braking, result.braking.course
+    if result.failure is not None:
+        return []
+    if course is Course.BEGUN or (course.holds and before is not None and not before.holds):
+        return [Notice(REMOVALS_HELD, removals_held(result.project, braking), warning=True)]
+    if course is Course.ENDED:
+        text = "no removals are held any more: the apps are there again, or are not too many"
+        return [Notice(REMOVALS_RELEASED, text)]
+    changed = result.changes.by_key.keys() if result.changes is not None else frozenset()
+    if course.releases and not changed.isdisjoint(braking.keys):
+        why = "a second complete look agrees" if course is Course.AGREED else "they were confirmed"
+        return [Notice(REMOVALS_RELEASED, f"{len(braking.keys)} removals are recorded: {why}")]
+    return []
 
 
 def ignored(project: Project) -> Notice | None:
@@ -100,6 +133,8 @@ def line(result: Result) -> str:
         parts.append(f"recorded {revision.id[:12]}: {revision.message.subject}")
     if result.waiting:
         parts.append(f"{len(result.waiting)} waiting")
+    if result.braking.course.holds:
+        parts.append(f"the removal of {counted(len(result.braking.keys), 'app')} held")
     return ", ".join(parts)
 
 

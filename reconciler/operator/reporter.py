@@ -12,7 +12,7 @@ from reconciler.delivery.deliver import Delivered, PushResult
 from reconciler.errors import KubernetesError, NotFoundError
 from reconciler.operator import report
 from reconciler.operator.clock import Clock, Wait, wait
-from reconciler.operator.conditions import ATTENTION, stalled
+from reconciler.operator.conditions import ATTENTION, REMOVALS_HELD, stalled
 from reconciler.operator.result import Result
 from reconciler.project import Project, Status, build_status, status_patch
 
@@ -56,6 +56,7 @@ class Reporter:
         self._told_ignored = ("", 0)
         self._last_write: datetime | None = None
         self._written: dict[str, tuple[str, Status]] = {}
+        self._echoed: dict[str, frozenset[str]] = {}
 
     async def reconciled(self, project: Project, result: Result) -> None:
         """A reconcile has ended."""
@@ -63,7 +64,7 @@ class Reporter:
         news = self._before is None or line != report.line(self._before) or result.changes is not None
         _LOG.log(_level(result) if news else logging.DEBUG, "%s: %s", project.name, line)
         for notice in report.notices(self._before, result):
-            if notice.reason == ATTENTION:
+            if notice.reason in (ATTENTION, REMOVALS_HELD):
                 _LOG.warning("%s: %s", project.name, notice.message)
             await self._emit(project, notice)
         ignored = report.ignored(project)
@@ -104,7 +105,7 @@ class Reporter:
             self._news.clear()
             assert self._latest is not None, "news is of something"  # noqa: S101 - for the type checker
             project, result = self._latest
-            status = report.status_of(project, result, self._email_id)
+            status = self._status(project, result)
             delay = report.delay(project.status, status, self._since_last(), project.spec.interval)
             if delay is None:
                 continue
@@ -115,12 +116,17 @@ class Reporter:
             if not await self._write(project, status):
                 await self._wait(self._news, report.MIN_DELAY.total_seconds())
                 self._news.set()
+            elif report.echo(project, {*self._echoed.get(project.uid, ()), status.lastHandledReconcileAt}):
+                self._news.set()
 
     async def flush(self) -> None:
         """Write the newest status now, if it differs."""
         if self._latest is not None:
             project, result = self._latest
-            await self._write(project, report.status_of(project, result, self._email_id))
+            await self._write(project, self._status(project, result))
+
+    def _status(self, project: Project, result: Result) -> Status:
+        return report.status_of(project, result, self._email_id, self._echoed.get(project.uid, ()))
 
     def _hand_in(self, project: Project, result: Result) -> None:
         self._latest = (msgspec.structs.replace(project, status=self._known(project)), result)
@@ -145,6 +151,12 @@ class Reporter:
             return False
         self._last_write = self._clock.now()
         self._written[project.uid] = (project.resource_version, status)
+        shown = {
+            *self._echoed.get(project.uid, ()),
+            project.status.lastHandledReconcileAt,
+            status.lastHandledReconcileAt,
+        }
+        self._echoed[project.uid] = frozenset(project.requests).intersection(shown)
         if self._latest is not None and self._latest[0].uid == project.uid:
             self._latest = (msgspec.structs.replace(self._latest[0], status=status), self._latest[1])
         return True

@@ -15,7 +15,10 @@ from reconciler.project.status import Status, read_status
 GROUP, VERSION, KIND, PLURAL = "hossted.com", "v1", "Hosstedproject", "hosstedprojects"
 
 REQUESTED_AT = "reconcile.fluxcd.io/requestedAt"
-"""The annotation whose new value asks for a reconcile now."""
+"""Flux's annotation whose new value asks for a reconcile now."""
+
+RECONCILE = "hossted.com/reconcile"
+"""Our own that asks for the same."""
 
 IGNORED = ("monitoring", "cve", "logging", "ingress", "helm")
 """The upstream operator's fields that are accepted and have no effect here."""
@@ -47,9 +50,10 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     deleting: bool = False
 
     @property
-    def requested_at(self) -> str:
-        """The value of the annotation that asks for a reconcile, or ""."""
-        return self.annotations.get(REQUESTED_AT, "")
+    def requests(self) -> tuple[str, ...]:
+        """The values of the annotations that ask for a reconcile, Flux's first."""
+        values = (self.annotations.get(name, "") for name in (REQUESTED_AT, RECONCILE))
+        return tuple(filter(None, values))
 
 
 class _WireState(msgspec.Struct, frozen=True, rename="camel"):

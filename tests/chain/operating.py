@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any, Literal
 
 import msgspec
@@ -15,6 +16,7 @@ import msgspec
 from reconciler.errors import KubernetesError, NotFoundError
 from reconciler.operator.loop import Loop
 from reconciler.operator.reporter import Reporter
+from reconciler.project import REQUESTED_AT
 from tests.chain.world import EMAIL, World
 
 
@@ -37,7 +39,8 @@ class ApiServer:
         self.objects[name]["metadata"]["resourceVersion"] = str(self._made)
 
     async def apply(self, name: str, spec: Mapping[str, object], **annotations: str) -> None:
-        """Make or edit a project, and have it noticed. ``requestedAt`` is Flux's annotation."""
+        """Make or edit a project, and have it noticed. ``requestedAt`` is Flux's annotation, the others ours:
+        ``confirm_removals``."""
         there = self.objects.get(name)
         if there is None:
             created = f"2026-11-21T11:00:{self._made % 60:02}Z"
@@ -50,8 +53,7 @@ class ApiServer:
             there = self.objects[name] = {"metadata": metadata}
         there["spec"] = {"settle": "0s", **spec}
         there["metadata"]["generation"] += 1
-        named = {f"reconcile.fluxcd.io/{name}": value for name, value in annotations.items()}
-        there["metadata"]["annotations"] = named
+        there["metadata"]["annotations"] = {_annotation(name): value for name, value in annotations.items()}
         self._touch(name)
         await self.noticed()
 
@@ -106,6 +108,10 @@ class ApiServer:
         self.events.append((reason, type_, message))
 
 
+def _annotation(name: str) -> str:
+    return REQUESTED_AT if name == "requestedAt" else f"hossted.com/{name.replace('_', '-')}"
+
+
 def _merge(target: dict[str, Any], patch: Mapping[str, Any]) -> None:
     """RFC 7386."""
     for key, value in patch.items():
@@ -124,6 +130,7 @@ class Operator:
         self.world = world
         self.server = ApiServer()
         self.clock = world.clock
+        self.random = Random(3)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -132,7 +139,15 @@ class Operator:
         clock = self.clock
         reporter = Reporter(self.server, self.server, clock, EMAIL, wait=clock.wait)
         self.waiters = 2 if process.delivery is None else 4
-        loop = Loop(self.server, process.reconciler, process.delivery, reporter, clock, wait=clock.wait)
+        loop = Loop(
+            self.server,
+            process.reconciler,
+            process.delivery,
+            reporter,
+            clock,
+            wait=clock.wait,
+            random=self.random,
+        )
         self.work = asyncio.create_task(loop.run())
         try:
             await self.idle()

@@ -1,9 +1,12 @@
 """The loop: who is served, when it looks again, delivery beside it, and what it writes into the status."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from reconciler.errors import FormatError, KubernetesError, LedgerError, NotFoundError
 from reconciler.operator.delivered import EVERY
+from reconciler.operator.loop import JITTER
 from tests.chain.faults import When
 from tests.chain.gateway import OPEN, SILENT, Gateway
 from tests.chain.operating import Operator
@@ -11,6 +14,7 @@ from tests.chain.world import EMAIL, World
 from tests.web.wire import answer
 
 INTERVAL = 600.0
+LONGEST = INTERVAL * (1 + JITTER)
 
 
 @pytest.fixture
@@ -130,7 +134,7 @@ async def test_a_change_of_the_project_is_acted_on_at_once_and_an_interval_is_ke
         assert operator.looks() == 1
         await operator.passes(INTERVAL - 1)
         assert operator.looks() == 1
-        await operator.passes(1)
+        await operator.passes(1 + INTERVAL * JITTER)
         assert operator.looks() == 2
         await operator.apply(clusterName="prod")
         assert operator.looks() == 3
@@ -138,6 +142,86 @@ async def test_a_change_of_the_project_is_acted_on_at_once_and_an_interval_is_ke
         await operator.idle()
         assert operator.looks() == 4
         assert operator.server.status("hossted")["lastHandledReconcileAt"] == "t1"
+
+
+async def test_an_interval_is_a_little_longer_each_time_so_that_a_fleet_gets_out_of_step(
+    operator: Operator,
+) -> None:
+    async with operator.running():
+        await operator.apply()
+        operator.clock.waits.clear()
+        await operator.passes(20 * INTERVAL)
+    waits = [wait for wait in operator.clock.waits if wait >= INTERVAL]
+    assert len(waits) == 19
+    assert len(set(waits)) == 19
+    assert all(wait <= LONGEST for wait in waits)
+    assert max(waits) - min(waits) > INTERVAL * JITTER / 2
+
+
+async def test_a_change_is_acted_on_by_its_event_alone_and_no_time_need_pass(operator: Operator) -> None:
+    async with operator.running():
+        await operator.apply()
+        await operator.passes(15)
+        before = operator.clock.monotonic()
+        operator.world.cluster.install("shop/web")
+        await operator.apply(clusterName="prod", interval="24h")
+        assert operator.clock.monotonic() - before < 0.01, "but for what makes two changes have two times"
+        assert operator.looks() == 2
+        assert operator.world.told == ["shop/web 1 deployed"]
+        assert operator.server.status("hossted")["observedGeneration"] == 2
+
+
+class TestAskingForAReconcile:
+    """By Flux's annotation, which its client waits for, or by our own; one field answers both."""
+
+    @pytest.fixture(autouse=True)
+    async def at_work(self, operator: Operator) -> AsyncIterator[None]:
+        async with operator.running():
+            await operator.apply()
+            await operator.passes(15)
+            yield
+
+    async def ask(self, operator: Operator, **annotations: str) -> None:
+        looks = operator.looks()
+        await operator.server.apply("hossted", {}, **annotations)
+        await operator.idle()
+        assert operator.looks() == looks + 1
+
+    def answered(self, operator: Operator) -> str:
+        answer: str = operator.server.status("hossted")["lastHandledReconcileAt"]
+        return answer
+
+    @pytest.mark.parametrize("annotation", ["requestedAt", "reconcile"])
+    async def test_each_new_value_is_acted_on_and_answered(self, annotation: str, operator: Operator) -> None:
+        for value in ("a", "b", "a"):
+            await self.ask(operator, **{annotation: value})
+            await operator.passes(10)
+            assert self.answered(operator) == value
+
+    async def test_of_both_the_one_that_changed_is_answered(self, operator: Operator) -> None:
+        for flux, ours, shown in (("f1", "o1", "f1"), ("f1", "o2", "o2"), ("f2", "o2", "f2")):
+            await self.ask(operator, requestedAt=flux, reconcile=ours)
+            assert self.answered(operator) == shown
+            await operator.passes(30)
+
+    async def test_of_two_that_changed_at_once_each_is_answered_once_and_flux_first(
+        self, operator: Operator
+    ) -> None:
+        await self.ask(operator, requestedAt="f", reconcile="o")
+        assert self.answered(operator) == "f"
+        await operator.passes(10)
+        assert self.answered(operator) == "o"
+        written = len(operator.server.patches)
+        await operator.passes(3 * LONGEST)
+        assert len(operator.server.patches) == written + 3, "the time of each look, and nothing else"
+
+    async def test_a_request_is_answered_by_a_reconcile_that_began_after_it_even_if_it_fails(
+        self, operator: Operator
+    ) -> None:
+        operator.world.cluster.away = True
+        await self.ask(operator, requestedAt="f")
+        assert self.answered(operator) == "f"
+        assert operator.server.said("hossted", "Ready") == "False KubernetesUnavailable"
 
 
 async def test_after_a_fault_it_tries_again_ever_later_and_at_most_an_interval_apart(
@@ -157,7 +241,7 @@ async def test_after_a_fault_it_tries_again_ever_later_and_at_most_an_interval_a
         assert operator.server.said("hossted", "Reconciling") == "True Retrying"
         assert len([event for event in operator.server.events if event[1] == "Warning"]) == 1
         operator.world.cluster.away = False
-        await operator.passes(INTERVAL)
+        await operator.passes(LONGEST)
         assert operator.server.said("hossted", "Ready") == "True UpToDate"
 
 
@@ -285,7 +369,7 @@ async def test_a_ledger_of_a_newer_program_stalls_and_does_not_end_the_process(o
         await operator.idle()
         assert operator.server.said("hossted", "Stalled") == "True UnknownFormat"
         operator.world.faults.errors.clear()
-        await operator.passes(INTERVAL)
+        await operator.passes(LONGEST)
         assert operator.world.told[1:] == ["shop/web 2 deployed"]
 
 
@@ -312,7 +396,7 @@ async def test_a_status_is_written_once_a_reconcile_and_its_time_at_most_once_an
             await operator.idle()
         assert operator.looks() == 21
         assert len(operator.server.patches) == written
-        await operator.passes(3 * INTERVAL)
+        await operator.passes(3 * LONGEST)
         assert [set(patch) for _, patch in operator.server.patches[written:]] == [
             {"lastReconcileTimestamp"}
         ] * 3

@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.operator import report
 from reconciler.operator.result import Delivery, Failure, Result, Stage
-from reconciler.project import REQUESTED_AT, Project, Spec, Status
+from reconciler.project import RECONCILE, REQUESTED_AT, Project, Spec, Status
 from tests.builders import make_app, make_snapshot
 from tests.unit.operator.results import NOW, make_recorded, make_result
 
@@ -31,10 +31,32 @@ def test_the_status_tells_identity_releases_revisions_and_counts() -> None:
     assert status.snapshot.digest == make_snapshot(*apps).digest
 
 
-def test_the_request_to_reconcile_is_echoed() -> None:
-    asked = msgspec.structs.replace(PROJECT, annotations={REQUESTED_AT: "now"})
-    assert written(asked).lastHandledReconcileAt == "now"
-    assert written(PROJECT).lastHandledReconcileAt == ""
+@pytest.mark.parametrize(
+    ("flux", "ours", "shown", "echoed", "answer"),
+    [
+        ("", "", "", (), ""),
+        ("f1", "", "", (), "f1"),
+        ("", "o1", "", (), "o1"),
+        ("f2", "o1", "f1", ("f1", "o1"), "f2"),
+        ("f1", "o2", "f1", ("f1", "o1"), "o2"),
+        ("f1", "o2", "o2", ("f1",), "o2"),
+        ("f2", "o2", "f1", (), "f2"),
+        ("f2", "o2", "f2", (), "o2"),
+        ("", "", "f1", (), "f1"),
+        ("same", "same", "same", (), "same"),
+    ],
+)
+def test_the_request_to_reconcile_that_was_not_shown_yet_is_echoed(
+    flux: str, ours: str, shown: str, echoed: tuple[str, ...], answer: str
+) -> None:
+    """``shown``: as the status has it; ``echoed``: what was shown as well."""
+    asked = msgspec.structs.replace(
+        PROJECT,
+        annotations={REQUESTED_AT: flux, RECONCILE: ours},
+        status=Status(lastHandledReconcileAt=shown),
+    )
+    status = report.status_of(asked, make_result(), "a@example.com", echoed)
+    assert status.lastHandledReconcileAt == answer
 
 
 def test_what_a_failed_reconcile_does_not_know_stays_in_the_status() -> None:

@@ -94,7 +94,7 @@ def test_a_resource_becomes_a_project_from_its_json_and_from_a_dict_alike() -> N
 
 
 def test_only_annotations_of_ours_and_of_flux_are_kept() -> None:
-    assert parse_project(FULL).requested_at == "now"
+    assert parse_project(FULL).requests == ("now",)
     assert parse_project(resource(metadata={"name": "x", "annotations": None})).annotations == {}
 
 
