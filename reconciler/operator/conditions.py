@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from reconciler.inventory.objects import Gap
 from reconciler.model import rfc3339
-from reconciler.operator.result import Delivery, Failure, Result, Stage
+from reconciler.operator.result import Approving, Delivery, Failure, Result, Stage
 from reconciler.policy.brake import CONFIRM, Braking
 from reconciler.project import Condition
 
@@ -18,6 +18,9 @@ ATTENTION = "Attention"
 """It is recorded, and people should know something of the record."""
 REMOVALS_HELD = "RemovalsHeld"
 """It is recorded, but for removals that are far too many at once."""
+AWAITING = "AwaitingApproval"
+REFUSED = "ApprovalRefused"
+UNREADABLE = "ApprovalUnreadable"
 _NAMED = 3  # objects that a message names before it counts the rest
 
 
@@ -87,20 +90,31 @@ def _delivered(result: Result) -> Condition:
     delivery = result.delivery
     if delivery is None:
         return Condition("Delivered", "Unknown", "NotYet", "what is to be told has not been worked out yet")
-    return _told(delivery)
+    return _told(delivery, result.approving)
 
 
-def _told(delivery: Delivery) -> Condition:
+def _told(delivery: Delivery, approving: Approving | None) -> Condition:
     if not delivery.configured:
         return Condition(
             "Delivered", "Unknown", "NotConfigured", "HOSSTED_API_URL is not set: nothing is pushed"
         )
+    if approving is not None and approving.trouble:
+        return Condition("Delivered", "False", UNREADABLE, unreadable(approving))
     if delivery.pending:
         reason = "ApiUnusable" if delivery.stopped else "Pending"
         return Condition("Delivered", "False", reason, _pending(delivery))
     if delivery.rejected:
         named = sentence([str(key) for key in delivery.rejected])
         return Condition("Delivered", "False", "Rejected", f"the API rejected {named}")
+    return _approved(delivery, approving)
+
+
+def _approved(delivery: Delivery, approving: Approving | None) -> Condition:
+    """All that may be told was told: what people must see to, or have not approved yet."""
+    if approving is not None and approving.refused:
+        return Condition("Delivered", "False", REFUSED, sentence(approving.refused.values()))
+    if approving is not None and delivery.unapproved:
+        return Condition("Delivered", "True", AWAITING, _awaiting(delivery, approving))
     return Condition("Delivered", "True", "UpToDate", "the API has acknowledged everything it should know")
 
 
@@ -117,8 +131,9 @@ def _ready(result: Result, *parts: Condition) -> Condition:
         return Condition("Ready", "False", recorded.reason, recorded.message)
     if collected.reason == "Partial" and recorded.reason != REMOVALS_HELD:
         return Condition("Ready", "True", "Partial", f"recorded what could be read; {collected.message}")
-    reason = recorded.reason if recorded.reason in (ATTENTION, REMOVALS_HELD) else "UpToDate"
-    return Condition("Ready", "True", reason, recorded.message)
+    noted = [part for part in (recorded, delivered) if part.reason in (REMOVALS_HELD, ATTENTION, AWAITING)]
+    reason, message = (noted[0].reason, noted[0].message) if noted else ("UpToDate", recorded.message)
+    return Condition("Ready", "True", reason, message)
 
 
 def _reconciling(result: Result) -> Condition | None:
@@ -139,7 +154,22 @@ def _failure_at(result: Result, stage: Stage) -> Failure | None:
 
 def _pending(delivery: Delivery) -> str:
     text = f"{counted(delivery.pending, 'app')} pending"
-    return f"{text}: {delivery.trouble}" if delivery.trouble else text
+    if not delivery.trouble:
+        return text
+    again = f"; next try at {rfc3339(delivery.next_try)}" if delivery.next_try is not None else ""
+    return f"{text}: {delivery.trouble}{again}"
+
+
+def unreadable(approving: Approving) -> str:
+    """What people should know of an approved branch that cannot be read."""
+    return f"what is approved on {approving.branch} cannot be read, so no more is told: {approving.trouble}"
+
+
+def _awaiting(delivery: Delivery, approving: Approving) -> str:
+    number = len(delivery.unapproved)
+    verb = "waits" if number == 1 else "wait"
+    named = sentence([str(key) for key in delivery.unapproved])
+    return f"{counted(number, 'app')} {verb} for approval on the branch {approving.branch}: {named}"
 
 
 def _waiting(result: Result) -> str:

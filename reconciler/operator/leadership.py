@@ -19,6 +19,7 @@ from reconciler.operator.continuity import Continuity, Course
 from reconciler.operator.decide import Decision, happened
 from reconciler.operator.gaps import Gaps
 from reconciler.operator.identity import Whose, identify
+from reconciler.policy.approval import REQUIRED
 from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import REMEMBERED
 from reconciler.project import Project
@@ -135,32 +136,37 @@ class Leadership:
             recorded = {app.key: app for app in departed} | recorded
         wanted = self.facts(project, whose, tip, view, recorded)
         entries: Mapping[AppKey, Entry | None] | None = facts.other_endpoint(view, self.endpoint)
+        # What is recorded may not have been told, where people approve: only what is shown as delivered was.
+        told = {} if project.spec.push.approval == REQUIRED else recorded
         if entries is None and doubtful:
-            entries = facts.doubts(view, recorded, self._draw, self._email_id)
+            entries = facts.doubts(view, told, self._draw, self._email_id)
+            if told is not recorded:
+                entries |= await self._outrun(store, whose, view, told)
         if entries:  # before the facts: a new endpoint must not find the old one's entries
             view = await self.ledger.write(entries)
         if wanted != view.facts:
             view = await self.ledger.write({}, wanted)
         if view.suspect:
             view = await self.ledger.settle_suspicion()
-        return await self._overtaken(store, whose, view, recorded)
-
-    async def _overtaken(
-        self, store: Store, whose: Whose, view: LedgerView, recorded: Mapping[AppKey, App]
-    ) -> LedgerView:
-        """The ledger without what only an earlier copy of it would believe."""
-        branch = self.delivered(store, whose)
-        if branch is None:
-            return view
-        try:
-            entries = await delivered.overtaken(branch, view, recorded, self._draw, self._email_id)
-        except FormatError as error:
-            _LOG.warning("what was delivered cannot be compared with the ledger: %s", error)
-            return view
+        entries = await self._outrun(store, whose, view, told)
         if entries:
             _LOG.warning("the ledger is older than what was delivered: %d apps are told again", len(entries))
-            view = await self.ledger.write(entries)
+            known = msgspec.structs.replace(view.facts, required=facts.required_since(tip))
+            view = await self.ledger.write(entries, known)
         return view
+
+    async def _outrun(
+        self, store: Store, whose: Whose, view: LedgerView, told: Mapping[AppKey, App]
+    ) -> dict[AppKey, Entry]:
+        """What to write so that nothing is believed that only an earlier copy of the ledger would."""
+        branch = self.delivered(store, whose)
+        if branch is None:
+            return {}
+        try:
+            return await delivered.overtaken(branch, view, told, self._draw, self._email_id)
+        except FormatError as error:
+            _LOG.warning("what was delivered cannot be compared with the ledger: %s", error)
+            return {}
 
     def delivered(self, store: Store, whose: Whose) -> DeliveredBranch | None:
         """What shows to people what was delivered; None where there is no API, or the store has no place."""
@@ -190,7 +196,11 @@ class Leadership:
         if view.suspect and tip is not None:  # nobody knows any more which Instances were ours
             accepted = tip.revision.message.trailer(Trailer.INSTANCE)
         return facts.facts_of(
-            view,
+        known = view
+        if view.suspect:  # nor from where on approvals count
+            since = msgspec.structs.replace(view.facts, required=facts.required_since(tip))
+            known = msgspec.structs.replace(view, facts=since)
+            known,
             cluster_uuid=whose.cluster_uuid,
             kube_system_uid=whose.kube_system_uid,
             instance=self._instance,
@@ -229,6 +239,7 @@ class Leadership:
             (Trailer.INSTANCE, self._instance),
             *((Trailer.GAP, gap) for gap in gaps),
             *course.trailers(),
+            *facts.approved_since(view.facts),
         )
         recorded = await track.append(
             snapshot,

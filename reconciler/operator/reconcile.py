@@ -18,12 +18,14 @@ from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.clock import Clock
+from reconciler.operator.approving import RETRY, Approvals, foreseen
 from reconciler.operator.identity import Whose
 from reconciler.operator.leadership import Leadership, text_of
 from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
 from reconciler.operator.step import Ground, Round, Step, by_key, step_of, stopping
 from reconciler.policy import quiet
 from reconciler.policy.brake import NOTHING
+from reconciler.policy.approval import REQUIRED, Approval
 from reconciler.policy.entry import LedgerView
 from reconciler.policy.plan import Plan, plan
 from reconciler.policy.rules import rules_of
@@ -48,11 +50,13 @@ class Basis(msgspec.Struct, frozen=True):
 
     ``inventory`` is None while nothing may be looked at (stopped): then nothing counts as gone.
     """
+    ``approval``: what people approved of it, None where nothing is known of that, or nothing need be.
 
-    approved: Mapping[AppKey, App]
+    recorded: Mapping[AppKey, App]
     inventory: Inventory | None
     policy: PolicyInEffect
 
+    approval: Approval | None = None
 
 class Reconciler:
     """The reconciles of one leadership, and what they remember of each other.
@@ -75,7 +79,7 @@ class Reconciler:
         self._leadership = leadership
         self._clock = clock
         self._patient = patient
-        self._started = clock.now()
+        self._since = clock.now()
         self._store: tuple[object, Store] | None = None
         self._whose = Whose()
         self._tracked: Mapping[AppKey, quiet.Tracked] = {}
@@ -83,6 +87,7 @@ class Reconciler:
         self._tip: Recorded | None = None
         self._notices: tuple[str, ...] = ()
         self._braking = NOTHING
+        self._approvals = Approvals(leadership.ledger)
 
     async def reconcile(self, project: Project) -> Result:
         """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
@@ -120,6 +125,7 @@ class Reconciler:
                 notices=self._notices,
                 failure=failure,
                 braking=self._braking.while_unknown,
+                approving=self._approvals.approving,
             )
 
     async def preview(self, project: Project) -> Preview:
@@ -146,7 +152,9 @@ class Reconciler:
             changes=changes,
             subject=subject,
             body=body,
-            plan=self._plan_on(Basis(step.decision.snapshot.apps, step.inventory, policy), view),
+            plan=self._plan_on(
+                Basis(step.decision.snapshot.apps, step.inventory, policy, await foreseen(this, on)), view
+            ),
             project=project.name,
             braking=step.braking,
         )
@@ -162,8 +170,12 @@ class Reconciler:
 
     async def deliver(self, delivery: deliver.Delivery) -> deliver.Delivered:
         """Tell what is to be told, as of now; LedgerError when the ledger cannot be read."""
-        async with self._leadership.entries_lock:
-            return await delivery.deliver(self.plan)
+
+        def plan_now(view: LedgerView) -> Plan:
+            self._since = delivery.since
+            return self.plan(view)
+
+        return await delivery.deliver(plan_now, self._leadership.entries_lock)
 
     @property
     def may_show(self) -> bool:
@@ -196,9 +208,12 @@ class Reconciler:
                 cluster_uuid=self._whose.cluster_uuid,
                 policy=policy,
                 adopted={},
-                previous=basis.approved,
+                previous=basis.recorded,
             )
-        self._basis = Basis(basis.approved, inventory, policy)
+        if basis.policy.push.approval == REQUIRED:  # until the ledger knows that it is not any more
+            push = msgspec.structs.replace(policy.push, approval=REQUIRED)
+            policy = msgspec.structs.replace(policy, push=push)
+        self._basis = Basis(basis.recorded, inventory, policy, basis.approval)
 
     async def close(self) -> None:
         """Let go of the store."""
@@ -236,7 +251,7 @@ class Reconciler:
             view = await self._leadership.prepare(project, this.whose, store, tip, view)
             if look is not None:
                 await this.track.rescue()
-            on = await this.ground(tip, view)
+            on = await self._approvals.begin(this, await this.ground(tip, view))
             try:
                 if look is None:
                     return await self._stop(this, on, result)
@@ -277,9 +292,14 @@ class Reconciler:
             elif tip is not None:
                 view = await self._leadership.remember(tip, view, on.course)
         self._tracked, self._tip, self._notices = step.observation.tracked, tip, this.track.notices
+        await self._approvals.read(this, view, tip)
+        approving, next_look = self._approvals.approving, step.observation.next_look
+        if approving is not None and approving.trouble:
+            next_look = RETRY if next_look is None else min(next_look, RETRY)
         self._basis, self._braking = None, braking
         if not (step.is_premature and on.is_wanting):
-            self._basis = Basis(tip.snapshot.apps if tip is not None else {}, step.inventory, this.policy)
+            recorded = tip.snapshot.apps if tip is not None else {}
+            self._basis = Basis(recorded, step.inventory, this.policy, self._approvals.approval)
         return msgspec.structs.replace(
             result,
             inventory=step.inventory,
@@ -288,10 +308,11 @@ class Reconciler:
             notices=self._notices,
             signing_key=this.store.signing_key,
             waiting=step.held,
-            next_look=step.observation.next_look,
+            next_look=next_look,
             delivery=self._delivery(view),
             braking=braking,
         )
+            approving=approving,
 
     async def _stop(self, this: Round, on: Ground, result: Result) -> Result:
         """Say once that it was stopped, and touch nothing else; that commit leaves no older record behind,
@@ -305,6 +326,7 @@ class Reconciler:
         self._tracked, self._tip, self._notices = {}, tip, this.track.notices
         self._basis, self._braking = None, NOTHING
         if not wanting:
+        self._approvals.forget()
             self._basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)
         return msgspec.structs.replace(
             result,
@@ -333,13 +355,17 @@ class Reconciler:
     def _plan_on(self, basis: Basis, view: LedgerView) -> Plan:
         inventory = basis.inventory
         return plan(
-            basis.approved,
+        approval = None
+        if basis.policy.push.approval == REQUIRED:
+            approval = Approval() if basis.approval is None else basis.approval
+            basis.recorded,
             view.entries,
             policy=basis.policy,
             is_gone=inventory.is_gone if inventory is not None else _never,
             worth=rules_of(basis.policy).worth,
             unsettled=by_key(view.facts.unsettled),
-            retry_rejected_before=max(self._started, self._clock.now() - RETRY_REJECTED),
+            retry_rejected_before=max(self._since, self._clock.now() - RETRY_REJECTED),
+            approval=approval,
         )
 
 

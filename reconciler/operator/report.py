@@ -10,8 +10,18 @@ from datetime import timedelta
 import msgspec
 
 from reconciler.inventory.fold import Inventory
-from reconciler.operator.conditions import ATTENTION, REMOVALS_HELD, conditions, counted, removals_held
-from reconciler.operator.result import Result
+from reconciler.operator.conditions import (
+    ATTENTION,
+    REFUSED,
+    REMOVALS_HELD,
+    UNREADABLE,
+    conditions,
+    counted,
+    removals_held,
+    sentence,
+    unreadable,
+)
+from reconciler.operator.result import Approving, Result
 from reconciler.policy.brake import Course
 from reconciler.project import Project, SnapshotRef, Status, Summary, build_status
 
@@ -88,10 +98,23 @@ def notices(before: Result | None, result: Result) -> tuple[Notice, ...]:
         was is None or (was.reason, was.message) != (failure.reason, failure.message)
     ):
         found.append(Notice(failure.reason, failure.message, warning=True))
+    found += _approval(None if before is None else before.approving, result.approving)
     found += _removals(None if before is None else before.braking.course, result)
     known = () if before is None else before.notices
     found += [Notice(ATTENTION, text, warning=True) for text in result.notices if text not in known]
     return tuple(found)
+
+
+def _approval(before: Approving | None, after: Approving | None) -> list[Notice]:
+    """What went wrong with approval since ``before``."""
+    if after is None:
+        return []
+    was = before or Approving(after.branch)
+    new = [why for key, why in sorted(after.refused.items()) if was.refused.get(key) != why]
+    found = [Notice(REFUSED, sentence(new), warning=True)] if new else []
+    if after.trouble and after.trouble != was.trouble:
+        found.append(Notice(UNREADABLE, unreadable(after), warning=True))
+    return found
 
 
 def _removals(before: Course | None, result: Result) -> list[Notice]:

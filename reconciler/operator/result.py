@@ -38,8 +38,21 @@ class Failure(msgspec.Struct, frozen=True):
         return cls(stage, error.reason, str(error), isinstance(error, UserError))
 
 
+class Approving(msgspec.Struct, frozen=True):
+    """How approval stands, where people decide what is told. ``branch``: by which they do.
+
+    ``refused``: apps whose file there was never recorded, a sentence each; ``trouble``: why the branch cannot
+    be read, one sentence, "" when it can.
+    """
+
+    branch: str
+    refused: Mapping[AppKey, str] = {}
+    trouble: str = ""
+
+
 class Delivery(msgspec.Struct, frozen=True):
-    """How telling the API stands. ``next_try``: None when nothing waits for a time.
+    """How telling the API stands. ``next_try``: None when nothing waits for a time; ``unapproved``: apps that
+    wait for people.
 
     ``trouble``: why pushing waits or stopped, in one sentence, "" when it does not; ``stopped``: it is one
     that a person must see to.
@@ -48,6 +61,7 @@ class Delivery(msgspec.Struct, frozen=True):
     configured: bool = True
     pending: int = 0
     rejected: tuple[AppKey, ...] = ()
+    unapproved: tuple[AppKey, ...] = ()
     trouble: str = ""
     stopped: bool = False
     next_try: datetime | None = None
@@ -55,8 +69,16 @@ class Delivery(msgspec.Struct, frozen=True):
 
 def delivery_of(plan: Plan, *, configured: bool) -> Delivery:
     """How it stands by a plan; why it waits is for who delivers to say."""
-    rejected = tuple(key for key, held in plan.held.items() if held.reason is Reason.REJECTED)
-    return Delivery(configured=configured, pending=len(plan.pushes) if configured else 0, rejected=rejected)
+    return Delivery(
+        configured=configured,
+        pending=len(plan.pushes) if configured else 0,
+        rejected=_held(plan, Reason.REJECTED),
+        unapproved=_held(plan, Reason.UNAPPROVED),
+    )
+
+
+def _held(plan: Plan, reason: Reason) -> tuple[AppKey, ...]:
+    return tuple(key for key, held in plan.held.items() if held.reason is reason)
 
 
 def after(delivered: Delivered) -> Delivery:
@@ -78,7 +100,7 @@ class Result(msgspec.Struct, frozen=True):
     and why. ``notices``: what people should know of the track. ``signing_key``: the public key that commits
     are signed with, "" when they are not, None when no store was asked. ``next_look``: seconds until looking
     again is worth it, None for the project's ``interval``. ``project``: its name. ``braking``: the removals
-    that are too many at once.
+    that are too many at once. ``approving``: how approval stands, None where people need not approve.
     """
 
     at: datetime
@@ -99,6 +121,7 @@ class Result(msgspec.Struct, frozen=True):
     failure: Failure | None = None
     project: str = ""
     braking: Braking = NOTHING
+    approving: Approving | None = None
 
 
 class Preview(msgspec.Struct, frozen=True):

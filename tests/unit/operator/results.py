@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from reconciler.changes.diff import diff
 from reconciler.inventory.fold import Inventory, Problem
 from reconciler.model import App, AppKey, PolicyInEffect, Snapshot
-from reconciler.operator.result import Delivery, Failure, Result
+from reconciler.operator.result import Approving, Delivery, Failure, Result
 from reconciler.state.store import Message, Recorded, Revision
 from tests.builders import make_app, make_snapshot
 
@@ -55,6 +55,7 @@ def make_result(
     changed: bool = False,
     notices: tuple[str, ...] = (),
     signing_key: str | None = None,
+    approving: Approving | None = None,
 ) -> Result:
     """A reconcile that went well and found nothing new, but for what is said."""
     recorded = recorded or make_recorded()
@@ -73,4 +74,5 @@ def make_result(
         failure=failure,
         notices=notices,
         signing_key=signing_key,
+        approving=approving,
     )

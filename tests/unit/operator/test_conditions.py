@@ -1,16 +1,18 @@
 """The conditions of every kind of result, and the rules of kstatus that all of them keep."""
 
 import itertools
+from datetime import timedelta
 
 import msgspec
 import pytest
 
 from reconciler.inventory.fold import Problem
 from reconciler.inventory.objects import Gap, Kind
+from reconciler.model import AppKey
 from reconciler.operator.conditions import conditions, describe_gap, sentence, stalled
-from reconciler.operator.result import Delivery, Failure, Result, Stage
+from reconciler.operator.result import Approving, Delivery, Failure, Result, Stage
 from reconciler.state.store import Repair
-from tests.unit.operator.results import KEY, make_recorded, make_result
+from tests.unit.operator.results import KEY, NOW, make_recorded, make_result
 
 BROKEN = Problem("Release default/broken", "is not gzip", KEY)
 AWAY = Failure(Stage.RECORD, "StoreUnavailable", "file:///srv/x.git cannot be reached", stalled=False)
@@ -21,6 +23,11 @@ PENDING = Delivery(pending=2, trouble="https://api.example.com/: answered 503")
 OTHER = "another reconciler (Instance i-2) records the same cluster"
 EDITED = msgspec.structs.replace(
     make_recorded(), repairs=(Repair("default/test was edited by Jane Doe in 1a2b3c4d", KEY),)
+)
+
+ON = Approving("approved/K-1")
+WRONGLY = Approving(
+    "approved/K-1", {KEY: "default/test.yaml on the branch approved/K-1 was never in the record"}
 )
 
 TABLE = [
@@ -81,6 +88,36 @@ TABLE = [
         "Ready=UpToDate",
         id="no API at all",
     ),
+    pytest.param(
+        make_result(delivery=Delivery(unapproved=(KEY,)), approving=ON),
+        "Delivered=AwaitingApproval",
+        "Ready=AwaitingApproval",
+        id="an app waits for people",
+    ),
+    pytest.param(
+        make_result(delivery=Delivery(unapproved=(KEY,)), approving=ON, notices=(OTHER,)),
+        "Delivered=AwaitingApproval",
+        "Ready=Attention",
+        id="something to know while an app waits for people",
+    ),
+    pytest.param(
+        make_result(delivery=Delivery(unapproved=(KEY,)), approving=WRONGLY),
+        "Delivered!ApprovalRefused",
+        "Ready!ApprovalRefused",
+        id="people approved what never was",
+    ),
+    pytest.param(
+        make_result(delivery=PENDING, approving=WRONGLY),
+        "Delivered!Pending",
+        "Ready!Pending",
+        id="the API is away, and people approved what never was",
+    ),
+    pytest.param(
+        make_result(approving=Approving("approved/K-1", trouble="it cannot be reached")),
+        "Delivered!ApprovalUnreadable",
+        "Ready!ApprovalUnreadable",
+        id="what is approved cannot be read",
+    ),
 ]
 
 
@@ -121,6 +158,19 @@ def test_the_conditions_keep_the_rules_of_kstatus(result: Result) -> None:
         assert found["Ready"].status == "False"
 
 
+def test_the_apps_that_wait_for_people_are_counted_and_three_are_named_with_the_branch() -> None:
+    def message(number: int) -> str:
+        keys = tuple(AppKey("shop", f"app-{each}") for each in range(number))
+        result = make_result(delivery=Delivery(unapproved=keys), approving=ON)
+        return next(one.message for one in conditions(result) if one.type == "Delivered")
+
+    assert message(1) == "1 app waits for approval on the branch approved/K-1: shop/app-0"
+    assert message(200) == (
+        "200 apps wait for approval on the branch approved/K-1: "
+        "shop/app-0; shop/app-1; shop/app-2; and 197 more"
+    )
+
+
 def test_a_failure_is_said_by_the_part_that_failed_and_by_ready() -> None:
     found = {one.type: one.message for one in conditions(make_result(failure=AWAY))}
     assert found["Ready"] == found["Recorded"] == AWAY.message
@@ -151,3 +201,15 @@ def test_what_people_should_know_stands_first_and_with_the_revision() -> None:
     assert found["Recorded"].startswith(
         "default/test was edited by Jane Doe in 1a2b3c4d: restored with the next commit; revision "
     )
+
+
+def test_when_the_api_is_tried_again_is_said_to_the_second_and_only_while_it_waits() -> None:
+    at = NOW + timedelta(minutes=3, seconds=2, microseconds=999_999)
+    waits = msgspec.structs.replace(PENDING, next_try=at)
+    found = {one.type: one.message for one in conditions(make_result(delivery=waits))}
+    assert found["Delivered"] == (
+        "2 apps pending: https://api.example.com/: answered 503; next try at 2026-11-21T12:03:02Z"
+    )
+    assert found["Reconciling"] == found["Ready"] == found["Delivered"]
+    busy = Delivery(pending=2, next_try=at)
+    assert conditions(make_result(delivery=busy)) == conditions(make_result(delivery=Delivery(pending=2)))

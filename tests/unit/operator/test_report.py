@@ -5,8 +5,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from reconciler.model import AppKey
 from reconciler.operator import report
-from reconciler.operator.result import Delivery, Failure, Result, Stage
+from reconciler.operator.result import Approving, Delivery, Failure, Result, Stage
 from reconciler.project import RECONCILE, REQUESTED_AT, Project, Spec, Status
 from tests.builders import make_app, make_snapshot
 from tests.unit.operator.results import NOW, make_recorded, make_result
@@ -166,6 +167,43 @@ def test_what_people_should_know_has_one_event_for_as_long_as_it_is_so() -> None
 
     assert told(quiet, first, first, both, quiet, first) == [[], ["one"], [], ["two"], [], ["one"]]
     assert told(first, away, first) == [["one"], [], []]
+
+
+def test_what_is_wrong_with_approval_is_a_warning_once() -> None:
+    def result(trouble: str = "", **refused: str) -> Result:
+        named = {AppKey("shop", name): why for name, why in refused.items()}
+        return make_result(approving=Approving("approved/K-1", named, trouble))
+
+    def told(*results: Result) -> list[list[str]]:
+        pairs = zip((None, *results), results, strict=False)
+        return [
+            [f"{n.reason}: {n.message}" for n in report.notices(was, now) if n.warning] for was, now in pairs
+        ]
+
+    away = "what is approved on approved/K-1 cannot be read, so no more is told: it is away"
+    assert told(result(), result(web="web never was"), result(web="web never was", db="db never was")) == [
+        [],
+        ["ApprovalRefused: web never was"],
+        ["ApprovalRefused: db never was"],
+    ]
+    assert told(result(web="one"), result(web="another"), result(), result(web="another")) == [
+        ["ApprovalRefused: one"],
+        ["ApprovalRefused: another"],
+        [],
+        ["ApprovalRefused: another"],
+    ]
+    assert told(result("it is away"), result("it is away"), result()) == [
+        [f"ApprovalUnreadable: {away}"],
+        [],
+        [],
+    ]
+    failed = msgspec.structs.replace(result(web="one"), failure=TestNotices.FAILURE)
+    assert told(result(web="one"), failed, result(web="one")) == [
+        ["ApprovalRefused: one"],
+        ["StoreUnavailable: away"],
+        [],
+    ]
+    assert told(make_result(), make_result()) == [[], []]
 
 
 def test_the_status_has_the_key_that_commits_are_signed_with() -> None:

@@ -191,7 +191,7 @@ def test_nothing_is_told_that_is_neither_approved_nor_told_before(
             continue
         last = protocol.told(entry)
         assert last is not None
-        renamed = KEY in approval.apps and approval.apps[KEY].app_uuid != push.app.app_uuid
+        renamed = approval.apps.get(KEY, last).app_uuid != push.app.app_uuid
         assert renamed or (gone and recorded is None)
         assert renamed or KEY in approval.removed or last.is_uninstalled
 
