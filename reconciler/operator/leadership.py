@@ -135,9 +135,9 @@ class Leadership:
             departed = await store.track(whose.cluster_uuid).departed(since)
             recorded = {app.key: app for app in departed} | recorded
         wanted = self.facts(project, whose, tip, view, recorded)
-        entries: Mapping[AppKey, Entry | None] | None = facts.other_endpoint(view, self.endpoint)
         # What is recorded may not have been told, where people approve: only what is shown as delivered was.
         told = {} if project.spec.push.approval == REQUIRED else recorded
+        entries: Mapping[AppKey, Entry | None] | None = facts.other_endpoint(view, self.endpoint)
         if entries is None and doubtful:
             entries = facts.doubts(view, told, self._draw, self._email_id)
             if told is not recorded:
@@ -195,11 +195,11 @@ class Leadership:
         accepted = _accepted(project, tip, view.facts)
         if view.suspect and tip is not None:  # nobody knows any more which Instances were ours
             accepted = tip.revision.message.trailer(Trailer.INSTANCE)
-        return facts.facts_of(
         known = view
         if view.suspect:  # nor from where on approvals count
             since = msgspec.structs.replace(view.facts, required=facts.required_since(tip))
             known = msgspec.structs.replace(view, facts=since)
+        return facts.facts_of(
             known,
             cluster_uuid=whose.cluster_uuid,
             kube_system_uid=whose.kube_system_uid,
@@ -238,8 +238,8 @@ class Leadership:
             (Trailer.SNAPSHOT, snapshot.digest),
             (Trailer.INSTANCE, self._instance),
             *((Trailer.GAP, gap) for gap in gaps),
-            *course.trailers(),
             *facts.approved_since(view.facts),
+            *course.trailers(),
         )
         recorded = await track.append(
             snapshot,

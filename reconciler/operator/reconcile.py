@@ -17,15 +17,15 @@ from reconciler.errors import LostRaceError, ReconcilerError, SpecError, TooLarg
 from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
-from reconciler.operator.clock import Clock
 from reconciler.operator.approving import RETRY, Approvals, foreseen
+from reconciler.operator.clock import Clock
 from reconciler.operator.identity import Whose
 from reconciler.operator.leadership import Leadership, text_of
 from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
 from reconciler.operator.step import Ground, Round, Step, by_key, step_of, stopping
 from reconciler.policy import quiet
-from reconciler.policy.brake import NOTHING
 from reconciler.policy.approval import REQUIRED, Approval
+from reconciler.policy.brake import NOTHING
 from reconciler.policy.entry import LedgerView
 from reconciler.policy.plan import Plan, plan
 from reconciler.policy.rules import rules_of
@@ -49,14 +49,14 @@ class Basis(msgspec.Struct, frozen=True):
     """What a plan rests on: what is durably recorded, and the look that it was compared with.
 
     ``inventory`` is None while nothing may be looked at (stopped): then nothing counts as gone.
-    """
     ``approval``: what people approved of it, None where nothing is known of that, or nothing need be.
+    """
 
     recorded: Mapping[AppKey, App]
     inventory: Inventory | None
     policy: PolicyInEffect
-
     approval: Approval | None = None
+
 
 class Reconciler:
     """The reconciles of one leadership, and what they remember of each other.
@@ -86,8 +86,8 @@ class Reconciler:
         self._basis: Basis | None = None
         self._tip: Recorded | None = None
         self._notices: tuple[str, ...] = ()
-        self._braking = NOTHING
         self._approvals = Approvals(leadership.ledger)
+        self._braking = NOTHING
 
     async def reconcile(self, project: Project) -> Result:
         """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
@@ -124,8 +124,8 @@ class Reconciler:
                 recorded=self._tip,
                 notices=self._notices,
                 failure=failure,
-                braking=self._braking.while_unknown,
                 approving=self._approvals.approving,
+                braking=self._braking.while_unknown,
             )
 
     async def preview(self, project: Project) -> Preview:
@@ -291,11 +291,11 @@ class Reconciler:
                 tip = await self._leadership.commit(this.track, tip, step.decision, view, on.course)
             elif tip is not None:
                 view = await self._leadership.remember(tip, view, on.course)
-        self._tracked, self._tip, self._notices = step.observation.tracked, tip, this.track.notices
         await self._approvals.read(this, view, tip)
         approving, next_look = self._approvals.approving, step.observation.next_look
         if approving is not None and approving.trouble:
             next_look = RETRY if next_look is None else min(next_look, RETRY)
+        self._tracked, self._tip, self._notices = step.observation.tracked, tip, this.track.notices
         self._basis, self._braking = None, braking
         if not (step.is_premature and on.is_wanting):
             recorded = tip.snapshot.apps if tip is not None else {}
@@ -311,8 +311,8 @@ class Reconciler:
             next_look=next_look,
             delivery=self._delivery(view),
             braking=braking,
-        )
             approving=approving,
+        )
 
     async def _stop(self, this: Round, on: Ground, result: Result) -> Result:
         """Say once that it was stopped, and touch nothing else; that commit leaves no older record behind,
@@ -325,8 +325,8 @@ class Reconciler:
             tip = await self._leadership.commit(this.track, tip, decision, on.view, on.course)
         self._tracked, self._tip, self._notices = {}, tip, this.track.notices
         self._basis, self._braking = None, NOTHING
-        if not wanting:
         self._approvals.forget()
+        if not wanting:
             self._basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)
         return msgspec.structs.replace(
             result,
@@ -354,10 +354,10 @@ class Reconciler:
 
     def _plan_on(self, basis: Basis, view: LedgerView) -> Plan:
         inventory = basis.inventory
-        return plan(
         approval = None
         if basis.policy.push.approval == REQUIRED:
             approval = Approval() if basis.approval is None else basis.approval
+        return plan(
             basis.recorded,
             view.entries,
             policy=basis.policy,
