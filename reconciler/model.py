@@ -226,14 +226,38 @@ class PushPolicy(Value, frozen=True):
     approval: str = "Automatic"
 
 
+class MatchInEffect(Value, frozen=True, omit_defaults=True):
+    """What a rule is about; an empty list matches everything. Lists are sorted and without duplicates.
+
+    ``namespaces``, ``releases``, ``charts``: names or shell globs, case-sensitive.
+    """
+
+    namespaces: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+    charts: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
+
+
+class RuleInEffect(Value, frozen=True, omit_defaults=True, kw_only=True):
+    """One rule of a project. ``action``: ``Push``, ``Record``, ``Defer`` or ``Ignore``."""
+
+    match: MatchInEffect = MatchInEffect()
+    action: str
+
+
 class PolicyInEffect(Value, frozen=True):
-    """The part of a project's spec that explains a snapshot, as ``cluster.yaml`` records it."""
+    """The part of a project's spec that explains a snapshot, as ``cluster.yaml`` records it.
+
+    ``rules``: in the order in which they are asked; unset where there are none, and then not written.
+    """
 
     stop: bool = False
     denyNamespaces: tuple[str, ...] = ()  # noqa: N815 - the spec's spelling
     interval: str = "10m"
     settle: str = "5s"
     push: PushPolicy = PushPolicy()
+    rules: tuple[RuleInEffect, ...] | msgspec.UnsetType = msgspec.UNSET
 
     def denies(self, namespace: str) -> bool:
         """Whether a namespace is off limits (exact names or shell globs, case-sensitive)."""

@@ -112,4 +112,40 @@ BAD_SPECS = (
         "rules[0].match.namespaces",
         GLOB,
     ),
+    BadSpec(
+        "release of a rule",
+        {"rules": [{"action": "Push"}, {"action": "Push", "match": {"releases": ["A"]}}]},
+        "rules[1].match.releases",
+        "must be a release's name or a shell glob",
+    ),
+    BadSpec(
+        "chart of a rule",
+        {"rules": [{"action": "Push", "match": {"charts": ["a/b"]}}]},
+        "rules[0].match.charts",
+        "must be a chart's name or a shell glob",
+    ),
+    BadSpec(
+        "operation of a rule",
+        {"rules": [{"action": "Push", "match": {"operations": ["deny"]}}]},
+        "rules[0].match.operations",
+        '"install", "upgrade", "rollback", "change", "uninstall"',
+    ),
+    BadSpec(
+        "installs ignored",
+        {"rules": [{"action": "Ignore", "match": {"operations": ["install"]}}]},
+        "rules[0].action",
+        "installs and uninstalls are always recorded",
+    ),
+    BadSpec(
+        "uninstalls deferred",
+        {"rules": [{"action": "Defer", "match": {"operations": ["uninstall", "install"]}}]},
+        "rules[0].action",
+        "installs and uninstalls are always recorded",
+    ),
+    BadSpec(
+        "fields of an install",
+        {"rules": [{"action": "Push", "match": {"fields": ["app_uuid"], "operations": ["install"]}}]},
+        "rules[0].match.fields",
+        "an install or uninstall has no fields",
+    ),
 )

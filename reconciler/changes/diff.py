@@ -67,9 +67,15 @@ def _operation(
 ) -> Operation:
     if now is None:
         return Operation.DENY if after.policy.denies(key.namespace) else Operation.UNINSTALL
+    if was is None and before is not None and before.policy.denies(key.namespace):
+        return Operation.ALLOW
+    return operation_of(was, now)
+
+
+def operation_of(was: App | None, now: App) -> Operation:
+    """What happened to an app that is there now. A new release under the old name is an install."""
     if was is None:
-        denied = before is not None and before.policy.denies(key.namespace)
-        return Operation.ALLOW if denied else Operation.INSTALL
+        return Operation.INSTALL
     if now.helm.revision > was.helm.revision:
         return Operation.ROLLBACK if now.record.rolled_back_to else Operation.UPGRADE
     return Operation.INSTALL if _reinstalled(was, now) else Operation.CHANGE

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from reconciler.changes.change import AppChange, Changeset, Operation
 from reconciler.changes.describe import lines, outcome, sentence, sentence_in_namespace, standing
 from reconciler.changes.restored import restored_lines, restored_subject
+from reconciler.changes.rule import rule_lines
 from reconciler.changes.wording import arrow, clean, count, listed
 from reconciler.model import Cluster, PolicyInEffect
 
@@ -143,6 +144,7 @@ def cluster_lines(before: Cluster | None, after: Cluster) -> list[str]:
     ):
         if one != other:
             result.append(f"policy: {what} {arrow(clean(one), clean(other))}")
+    result.extend(rule_lines(old.rules or (), new.rules or ()))
     result.extend(f"cannot read {clean(kind)}" for kind in after.unreadable if kind not in before.unreadable)
     result.extend(
         f"can read {clean(kind)} again" for kind in before.unreadable if kind not in after.unreadable

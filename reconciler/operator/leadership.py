@@ -22,6 +22,7 @@ from reconciler.operator.identity import Whose, identify
 from reconciler.policy.approval import REQUIRED
 from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import REMEMBERED
+from reconciler.policy.rules import rules_of
 from reconciler.project import Project
 from reconciler.state.ledger.contract import Ledger
 from reconciler.state.store import DeliveredBranch, Message, Recorded, Store, Track, Trailer
@@ -60,9 +61,9 @@ class Leadership:
         self.entries_lock = asyncio.Lock()
         """Held by whoever writes the ledger's entries: delivery, or, now and then, ``prepare``."""
 
-    def tells(self, policy: PolicyInEffect) -> bool:
-        """Whether anything is pushed at all."""
-        return bool(self.endpoint) and policy.push.on != "Never"
+    def tells(self, policy: PolicyInEffect, app: App) -> bool:
+        """Whether anything of an app is pushed at all."""
+        return bool(self.endpoint) and rules_of(policy).pushes_some_of(app)
 
     async def identify(self, project: Project, kube_system_uid: str, view: LedgerView, store: Store) -> Whose:
         """Which cluster this is; the store's directories, which may be many, are searched at first and when

@@ -7,6 +7,7 @@ be seen is never taken for gone. Everything between the effects is pure and live
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -269,7 +270,7 @@ class Reconciler:
             self._tracked,
             monotonic=self._clock.monotonic(),
             wall=self._clock.now(),
-            telling=self._leadership.tells(this.policy),
+            telling=partial(self._leadership.tells, this.policy),
             patient=self._patient,
         )
 

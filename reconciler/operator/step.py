@@ -3,7 +3,7 @@
 Pure but for ``Round.ground``, which may have to ask the store for an earlier revision.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 
@@ -96,11 +96,11 @@ def step_of(
     *,
     monotonic: float,
     wall: datetime,
-    telling: bool,
+    telling: Callable[[App], bool],
     patient: bool,
 ) -> Step:
-    """The next step. ``tracked``: what the step before remembered; ``telling``: whether anything is pushed;
-    ``patient``: whether somebody will look again."""
+    """The next step. ``tracked``: what the step before remembered; ``telling``: whether anything of an app
+    is pushed; ``patient``: whether somebody will look again."""
     spec, policy, facts, tip = this.project.spec, this.policy, on.view.facts, on.tip
     before = tip.snapshot if tip is not None else None
     folded = partial(
@@ -112,6 +112,8 @@ def step_of(
     if on.is_wanting:
         recorded = believed(tip, on.view.entries, inventory.apps.keys(), broken=on.course.is_broken)
         inventory = folded(previous=recorded)
+    rules = rules_of(policy)
+    inventory = rules.compared(inventory, recorded)
     marks = unfinished(by_key(facts.unsettled), recorded, on.view.entries, telling=telling)
     observation = quiet.observe(
         tracked,
@@ -121,7 +123,7 @@ def step_of(
         wall=wall,
         settle=spec.settle.total_seconds(),
         interval=spec.interval.total_seconds(),
-        rules=rules_of(policy),
+        rules=rules,
         unsettled=marks,
     )
     if not patient:

@@ -13,10 +13,11 @@ import msgspec
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.policy.approval import Approval, counts_as_gone, waiting
 from reconciler.policy.entry import EMPTY, Entry
-from reconciler.policy.protocol import Held, Reason, decide, resumes
+from reconciler.policy.protocol import Held, Reason, decide, resumes, told
+from reconciler.policy.rules import rules_of
 
 NEVER = "Never"
-"""The ``push.on`` that holds everything."""
+"""The ``push.on`` that holds every app of which no rule of the project's pushes anything."""
 
 
 class Worth(Protocol):
@@ -80,7 +81,7 @@ def plan(
             verdict = waiting(key, entry, app, approval, by_rules) or verdict
         if verdict is None:
             continue
-        verdict = _held_by_policy(key, policy) or verdict
+        verdict = _held_by_policy(key, app or approved or told(entry), policy) or verdict
         if isinstance(verdict, Held):
             held[key] = verdict
         elif why is not None:
@@ -88,12 +89,13 @@ def plan(
     return Plan(tuple(pushes), held)
 
 
-def _held_by_policy(key: AppKey, policy: PolicyInEffect) -> Held | None:
+def _held_by_policy(key: AppKey, app: App | None, policy: PolicyInEffect) -> Held | None:
+    """What holds an app whatever differs. ``app``: as it is known best."""
     if policy.denies(key.namespace):
         return Held(Reason.DENIED, f"the namespace {key.namespace} is denied")
     if policy.stop:
         return Held(Reason.STOPPED, "the project says stop")
-    if policy.push.on == NEVER:
+    if policy.push.on == NEVER and not (app is not None and rules_of(policy).pushes_some_of(app)):
         return Held(Reason.NEVER, "the policy is to push nothing")
     return None
 

@@ -5,7 +5,7 @@ behind; its first quiet state then belongs to the same Helm change, and is recor
 mark that remembers this is the digest of what was recorded, kept with the ledger's facts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from reconciler.model import App, AppKey, tells_the_same
 from reconciler.policy.entry import Entry
@@ -16,18 +16,18 @@ def unfinished(
     recorded: Mapping[AppKey, App],
     entries: Mapping[AppKey, Entry],
     *,
-    telling: bool,
+    telling: Callable[[App], bool],
 ) -> dict[AppKey, str]:
     """The marks that still mean something.
 
     A mark ends with its app; and once a later state is recorded, when the API acknowledged that state, or
-    at once where nothing is told (``telling`` is False: no API, or a policy that pushes nothing).
+    at once where nothing of the app is told (``telling`` says so: there is no API, or no rule that pushes).
     """
     return {
         key: digest
         for key, digest in marks.items()
         if (app := recorded.get(key)) is not None
-        and (app.digest == digest or (telling and not _acknowledged(entries.get(key), app)))
+        and (app.digest == digest or (telling(app) and not _acknowledged(entries.get(key), app)))
     }
 
 

@@ -8,9 +8,9 @@ import re
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
-from reconciler.model import PolicyInEffect, PushPolicy
+from reconciler.model import MatchInEffect, PolicyInEffect, PushPolicy, RuleInEffect
 from reconciler.project.duration import Duration
 
 PUSH_ON = ("HelmUpdate", "AnyChange", "Never")
@@ -36,11 +36,18 @@ RULE_FIELDS = (
 )
 """The fields that a rule may name: what ``changes.Field`` has, without the followers in ``record``."""
 
+OPERATIONS = ("install", "upgrade", "rollback", "change", "uninstall")
+"""The operations that a rule may name: what ``changes.Operation`` has, without denying and allowing."""
+
+_COMING_AND_GOING = {"install", "uninstall"}
+
 CLUSTER_UUID_IN_BRANCH = "{cluster_uuid}"
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _GLOB = re.compile(r"([a-z0-9*?-]|\[!?[a-z0-9-]+\])+")
+_RELEASE_GLOB = re.compile(r"([a-z0-9.*?-]|\[!?[a-z0-9.-]+\])+")
+_CHART_GLOB = re.compile(r"([A-Za-z0-9._*?-]|\[!?[A-Za-z0-9._-]+\])+")
 _BRANCH_PART = r"(?![+-])[A-Za-z0-9_{}+-]+(\.[A-Za-z0-9_{}+-]+)*"
 _BRANCH = re.compile(rf"{_BRANCH_PART}(/{_BRANCH_PART})*")
 
@@ -61,10 +68,12 @@ def _check_name(field: str, value: str) -> None:
         raise ValueError(f"{field}: {value!r} is no name of a Kubernetes object")
 
 
-def _check_globs(field: str, globs: Iterable[str]) -> None:
+def _check_globs(
+    field: str, globs: Iterable[str], form: re.Pattern[str] = _GLOB, what: str = "a namespace"
+) -> None:
     for glob in globs:
-        if not _GLOB.fullmatch(glob):
-            raise ValueError(f"{field}: {glob!r} is neither a namespace nor a glob such as team-*")
+        if not form.fullmatch(glob):
+            raise ValueError(f"{field}: {glob!r} is neither {what} nor a glob such as team-*")
 
 
 def _check_branch(field: str, branch: str) -> None:
@@ -192,23 +201,61 @@ class PushSpec(Part, frozen=True):
 
 
 class Match(Part, frozen=True):
-    """What a rule is about; an empty list matches everything. ``namespaces``: names or globs."""
+    """What a rule is about; an empty list matches everything.
+
+    ``namespaces``, ``releases``, ``charts``: names or globs. A rule with ``fields`` says nothing of an app
+    that comes or goes.
+    """
 
     namespaces: tuple[str, ...] = ()
+    releases: tuple[str, ...] = ()
+    charts: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
+    operations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_globs("namespaces", self.namespaces)
+        _check_globs("releases", self.releases, _RELEASE_GLOB, "a release")
+        _check_globs("charts", self.charts, _CHART_GLOB, "a chart")
         for field in self.fields:
             _check_one_of("fields", field, RULE_FIELDS)
+        for operation in self.operations:
+            _check_one_of("operations", operation, OPERATIONS)
+        if self.fields and self.is_of_coming_and_going:
+            raise ValueError("fields: an install or uninstall has no fields; leave them out")
+
+    @property
+    def is_of_coming_and_going(self) -> bool:
+        """Whether it is about installs and uninstalls only."""
+        return bool(self.operations) and _COMING_AND_GOING.issuperset(self.operations)
+
+    def in_effect(self) -> MatchInEffect:
+        """Canonical, whatever order it was written in."""
+        return MatchInEffect(
+            namespaces=tuple(sorted(set(self.namespaces))),
+            releases=tuple(sorted(set(self.releases))),
+            charts=tuple(sorted(set(self.charts))),
+            fields=tuple(field for field in RULE_FIELDS if field in self.fields),
+            operations=tuple(operation for operation in OPERATIONS if operation in self.operations),
+        )
 
 
 class Rule(Part, frozen=True):
+    """What becomes of the differences that it is about."""
+
     action: str
     match: Match = Match()
 
     def __post_init__(self) -> None:
         _check_one_of("action", self.action, ACTIONS)
+        if self.match.is_of_coming_and_going and self.action in ("Defer", "Ignore"):
+            raise ValueError(
+                "action: installs and uninstalls are always recorded, so a rule about nothing else says Push "
+                "or Record; denyNamespaces leaves apps out"
+            )
+
+    def in_effect(self) -> RuleInEffect:
+        return RuleInEffect(match=self.match.in_effect(), action=self.action)
 
 
 class Policy(Part, frozen=True, kw_only=True):
@@ -257,6 +304,7 @@ class Spec(Policy, frozen=True, kw_only=True):
             interval=str(self.interval),
             settle=str(self.settle),
             push=PushPolicy(on=self.push.resolved(has_api=has_api), approval=self.push.approval),
+            rules=tuple(rule.in_effect() for rule in self.rules) or UNSET,
         )
 
     def unsupported(self) -> tuple[str, ...]:
@@ -266,7 +314,6 @@ class Spec(Policy, frozen=True, kw_only=True):
         """
         asked = (
             ("push.approval", "Required", self.push.approval == "Required"),
-            ("rules", "a rule of one's own", bool(self.rules)),
             ("brake.percent", f"anything but {Brake().percent}", self.brake != Brake()),
         )
         return tuple(

@@ -75,8 +75,8 @@ async def test_a_project_that_is_being_deleted_is_not_served(operator: Operator)
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"interval": "soon"}, {"rules": [{"action": "Ignore"}]}, {"state": {"git": {"url": "ftp://git/x"}}}],
-    ids=["invalid", "not supported", "a store that cannot be"],
+    [{"interval": "soon"}, {"rules": [{"action": "Drop"}]}, {"state": {"git": {"url": "ftp://git/x"}}}],
+    ids=["invalid", "a rule of no action", "a store that cannot be"],
 )
 async def test_a_spec_that_cannot_be_used_is_stalled_and_nothing_is_looked_at_until_it_is_right(
     wrong: dict[str, object], operator: Operator
@@ -247,7 +247,12 @@ async def test_after_a_fault_it_tries_again_ever_later_and_at_most_an_interval_a
 
 async def test_a_fault_that_needs_a_person_is_not_tried_before_the_interval(operator: Operator) -> None:
     async with operator.running():
-        await operator.apply(rules=[{"action": "Ignore"}])
+        operator.server.edit("hossted", {})
+        status = {"clusterUUID": "K-another", "kubeSystemUID": "another"}
+        operator.server.objects["hossted"]["status"] = status
+        await operator.server.noticed()
+        await operator.idle()
+        assert operator.server.said("hossted", "Stalled") == "True IdentityUnclear"
         operator.clock.waits.clear()
         await operator.passes(INTERVAL - 1)
         assert operator.clock.waits == []

@@ -106,6 +106,21 @@ def test_a_field_that_does_not_exist_is_refused(crd: ControlPlane) -> None:
             "push": {"on": "Never", "approval": "Required"},
         },
         {"rules": [{"action": "Ignore"}, {"action": "Push", "match": {"fields": ["app_uuid"]}}]},
+        {
+            "rules": [
+                {
+                    "action": "Defer",
+                    "match": {
+                        "namespaces": ["dev-*"],
+                        "releases": ["web.[!0-9]*", "db"],
+                        "charts": ["Key_cloak-?"],
+                        "fields": ["pod_info.image"],
+                        "operations": ["install", "change"],
+                    },
+                },
+                {"action": "Record", "match": {"operations": ["install", "uninstall"]}},
+            ]
+        },
     ],
     ids=json.dumps,
 )
@@ -118,7 +133,8 @@ def test_what_the_server_accepts_and_fills_in_is_what_the_code_understands(
 
 def test_a_rule_of_every_possible_size_stays_within_the_servers_cost_budget(crd: ControlPlane) -> None:
     globs = ["-".join([f"{number:03}", "x" * 124]) for number in range(256)]
-    rule = {"action": "Record", "match": {"namespaces": globs[:64]}}
+    match = {"namespaces": globs[:64], "releases": globs[:64], "charts": globs[:64], "operations": ["change"]}
+    rule = {"action": "Record", "match": match}
     created(crd, {"denyNamespaces": globs, "rules": [rule] * 64})
     with pytest.raises(CommandError, match="at most 256 items"):
         created(crd, {"denyNamespaces": [*globs, "one-more"]})

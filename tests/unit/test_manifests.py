@@ -73,6 +73,7 @@ def test_every_list_of_the_resource_is_atomic() -> None:
         ("spec.push.approval", ours.APPROVALS),
         ("spec.rules[].action", ours.ACTIONS),
         ("spec.rules[].match.fields[]", ours.RULE_FIELDS),
+        ("spec.rules[].match.operations[]", ours.OPERATIONS),
     ],
 )
 def test_the_resource_and_the_code_allow_the_same_words(path: str, values: tuple[str, ...]) -> None:

@@ -32,4 +32,4 @@ def test_a_mark_lasts_until_the_quiet_state_is_recorded_and_acknowledged(
 ) -> None:
     apps = {KEY: recorded} if recorded is not None else {}
     entries = {KEY: entry} if entry is not None else {}
-    assert unfinished(MARK, apps, entries, telling=telling) == (MARK if stays else {})  # type: ignore[arg-type] # a table of apps
+    assert unfinished(MARK, apps, entries, telling=lambda _: telling) == (MARK if stays else {})  # type: ignore[arg-type] # a table of apps

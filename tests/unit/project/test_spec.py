@@ -1,9 +1,10 @@
 from typing import Any
 
+import msgspec
 import pytest
 
-from reconciler.changes.change import Field
-from reconciler.model import PolicyInEffect, PushPolicy
+from reconciler.changes.change import Field, Operation
+from reconciler.model import MatchInEffect, PolicyInEffect, PushPolicy, RuleInEffect
 from reconciler.project import (
     Author,
     Brake,
@@ -15,7 +16,7 @@ from reconciler.project import (
     Rule,
     Spec,
 )
-from reconciler.project.spec import RULE_FIELDS
+from reconciler.project.spec import OPERATIONS, RULE_FIELDS
 from reconciler.state.git import layout
 
 
@@ -70,7 +71,6 @@ FILE = GitState(url="file:///srv/record.git")
     ("fields", "message"),
     [
         ({"brake": Brake(percent=50)}, "spec.brake.percent: anything but 30"),
-        ({"rules": (Rule(action="Push"),)}, "spec.rules: a rule of one's own"),
         (
             {
                 "state": GitState(url="file:///x", branch="observed/{cluster_uuid}"),
@@ -95,14 +95,56 @@ def test_what_this_version_does_is_not_called_unsupported(state: GitState | Conf
         interval=Duration(hours=1),
         settle=Duration(),
         push=PushSpec(on="AnyChange"),
+        rules=(Rule(action="Ignore", match=Match(fields=("pod_info",))),),
         state=state,
         ignored=("helm",),
     )
     assert spec.unsupported() == ()
 
 
-def test_all_that_is_unsupported_is_named_at_once() -> None:
-    assert len(Spec(brake=Brake(percent=1), rules=(Rule(action="Ignore", match=Match()),)).unsupported()) == 2
+def test_a_rule_may_name_what_happens_to_an_app_in_the_cluster() -> None:
+    of_the_policy = {Operation.DENY, Operation.ALLOW}
+    assert sorted(OPERATIONS) == sorted(one for one in Operation if one not in of_the_policy)
+
+
+def test_the_rules_in_effect_keep_their_order_and_are_canonical_inside() -> None:
+    match = Match(
+        namespaces=("b", "a", "b"),
+        releases=("y", "x"),
+        charts=("B", "A"),
+        fields=("pod_info", "app_uuid"),
+        operations=("change", "upgrade"),
+    )
+    rules = (Rule(action="Record", match=match), Rule(action="Push"), Rule(action="Defer"))
+    assert Spec(rules=rules).in_effect().rules == (
+        RuleInEffect(
+            match=MatchInEffect(
+                namespaces=("a", "b"),
+                releases=("x", "y"),
+                charts=("A", "B"),
+                fields=("app_uuid", "pod_info"),
+                operations=("upgrade", "change"),
+            ),
+            action="Record",
+        ),
+        RuleInEffect(action="Push"),
+        RuleInEffect(action="Defer"),
+    )
+
+
+def test_a_policy_without_rules_does_not_mention_them() -> None:
+    assert "rules" not in msgspec.to_builtins(Spec().in_effect())
+
+
+@pytest.mark.parametrize("action", ["Push", "Record"])
+def test_a_rule_about_installs_and_uninstalls_may_say_whether_they_are_told(action: str) -> None:
+    match = Match(operations=("install", "uninstall"))
+    assert Rule(action=action, match=match).in_effect().action == action
+
+
+def test_a_rule_about_more_than_installs_may_leave_the_rest_out() -> None:
+    match = Match(operations=("install", "change"), fields=("pod_info",))
+    assert Rule(action="Ignore", match=match).in_effect().action == "Ignore"
 
 
 def test_a_rule_may_name_every_field_of_a_change_but_the_followers() -> None:
