@@ -10,11 +10,13 @@ from enum import Enum
 from typing import TypeVar
 
 from reconciler.changes.change import Changeset
-from reconciler.delivery.api import Answer, Api
+from reconciler.delivery.answers import Answer
+from reconciler.delivery.api import Api
 from reconciler.inventory.objects import Look
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import App, AppKey, PolicyInEffect, Snapshot
 from reconciler.operator.reconcile import Source
+from reconciler.policy.approval import Approval
 from reconciler.policy.entry import Acked, Entry, LedgerFacts, LedgerView
 from reconciler.settings import ApiSettings
 from reconciler.state.configmap.access import ConfigMapAccess
@@ -48,7 +50,8 @@ class Faults:
     ``crash_at``: the number (from 0) of the effect at which the process dies, ``crash_on``: the name of it;
     ``errors``: by the name of an effect, what it raises, and when, until it is taken away again;
     ``uncounted``: names that get no number, and are left out of ``names``. ``seen``: is told the name of
-    each effect that happened, and what came of it, whether the process learns of it or not.
+    each effect that happened, and what came of it, whether the process learns of it or not; and of each
+    ``request`` (key and body) that leaves.
 
     ``dead``: the process died, and has no effects any more, until what is left of it has ended.
     """
@@ -123,7 +126,11 @@ class FaultyApi(Api):
         self._faults = faults
 
     async def push(self, body: bytes, key: str, timeout: float) -> Answer:  # noqa: ASYNC109 - as Api.push
-        return await self._faults.effect("push", lambda: super(FaultyApi, self).push(body, key, timeout))
+        def leave() -> Awaitable[Answer]:
+            self._faults.seen("request", (key, body))
+            return super(FaultyApi, self).push(body, key, timeout)
+
+        return await self._faults.effect("push", leave)
 
 
 class FaultyTrack:
@@ -180,6 +187,7 @@ class FaultyStore:
     def __init__(self, inner: Store, faults: Faults) -> None:
         self._inner, self._faults = inner, faults
         self._tracks: dict[str, FaultyTrack] = {}
+        self._approved: dict[str, FaultyApproved] = {}
 
     @property
     def location(self) -> str:
@@ -202,10 +210,28 @@ class FaultyStore:
         return None if inner is None else FaultyDelivered(inner, self._faults)
 
     def approved(self, cluster_uuid: str) -> ApprovedTrack | None:
-        return self._inner.approved(cluster_uuid)
+        inner = self._inner.approved(cluster_uuid)
+        if inner is None:
+            return None
+        return self._approved.setdefault(cluster_uuid, FaultyApproved(inner, self._faults))
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+class FaultyApproved:
+    def __init__(self, inner: ApprovedTrack, faults: Faults) -> None:
+        self._inner, self._faults = inner, faults
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    async def tip(self) -> str:
+        return await self._faults.effect("approved tip", self._inner.tip)
+
+    async def read(self, since: str, observed: Recorded | None) -> Approval:
+        return await self._faults.effect("approved", lambda: self._inner.read(since, observed))
 
 
 class FaultyDelivered:
