@@ -200,7 +200,7 @@ class Player:
             self.process = self._start()
             return RESTART
         if requests:
-            pushed = {push.key: push for push in delivered.pushed}
+            pushed = {push.key: push for push in sorted(delivered.pushed, key=lambda push: push.key)}
             outcome.events.append(Told(now, requests, pushed, repeated, delivered.trouble))
         if not comes_to_more:
             outcome.defer(now, _deferred(result), recorded=result.changes is not None)
