@@ -198,7 +198,7 @@ class Delivery:
         """The next batch, durably marked; None when nothing is to be sent now."""
         if not plan.pushes or not self._breaker.lets_through(self._now()):
             return None
-        batch = self._batch([push for push in plan.pushes if tries[push.key] < MOST_TRIES])
+        batch = self._batch([push for push in plan.pushes if tries.get(push.key, 0) < MOST_TRIES])
         if not batch:
             self._breaker.open(Again("the API keeps asking for other keys"), self._now())
             return None
@@ -212,11 +212,13 @@ class Delivery:
         Those that failed least come first, so that none keeps others waiting; the one alone is any of
         those, since the fault may be some apps'.
         """
-        pushes = sorted(pushes, key=lambda push: (self._failed[push.key], push.key))
-        if pushes and not self._breaker.is_closed:
-            least = [push for push in pushes if self._failed[push.key] == self._failed[pushes[0].key]]
-            return [self._random.choice(least)]
-        shard = self._ledger.shard_of(pushes[0].key) if pushes else ""
+        if not pushes:
+            return []
+        fewest = min(self._failed.get(push.key, 0) for push in pushes)
+        pushes = [push for push in pushes if self._failed.get(push.key, 0) == fewest]
+        if not self._breaker.is_closed:
+            return [self._random.choice(pushes)]
+        shard = self._ledger.shard_of(pushes[0].key)
         return list(islice((push for push in pushes if self._ledger.shard_of(push.key) == shard), self._most))
 
     def _marked(self, entry: Entry, app: App) -> Entry:
