@@ -57,8 +57,8 @@ async def run(arguments: argparse.Namespace) -> int:
     """Print it."""
     key = key_of(arguments.app)
     async with target_of(arguments) as target:
-        async with aclosing(_past(await target.track(), key)) as past:
-            lines = await _blamed(past, key)
+        async with aclosing(past(await target.track(), key)) as states:
+            lines = await blamed(states, key)
         if not lines:
             raise UsageError(f"nothing is on record of {key}: snapshot and history show what is")
         ledger, times = await ledger_of(target), target.times
@@ -87,7 +87,7 @@ def told(texts: list[str], entry: Entry) -> list[Told]:
     return [Told.NEVER if number >= first else of(number) for number in range(len(texts))]
 
 
-async def _blamed(past: AsyncIterator[_State], key: AppKey) -> list[Line]:
+async def blamed(past: AsyncIterator[_State], key: AppKey) -> list[Line]:
     """The lines of the newest document of an app, none when there is none. Older ones are read until all
     lines are explained."""
     found: dict[int, Line] = {}
@@ -122,7 +122,7 @@ def _explained(document: list[str], places: Iterable[tuple[int, int]], by: _Stat
     return {number: Line(document[place], by.revision, by.older) for number, place in places}
 
 
-async def _past(track: Track, key: AppKey) -> AsyncGenerator[_State, None]:
+async def past(track: Track, key: AppKey) -> AsyncGenerator[_State, None]:
     """What an app was at each revision that changed it, newest first; at last what is older than all that
     the store has. Revisions that cannot be read are passed over: people's edits may be no documents."""
     last: Revision | None = None

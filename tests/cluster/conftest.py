@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.chain import DEFAULT, SYSTEM, Chain, NewChain
+from tests.cluster.commands import hossted
 from tests.controlplane.plane import ControlPlane
 from tests.web.world import receiving
+
+__all__ = ("hossted",)
 
 
 @pytest.fixture(scope="session")
