@@ -140,6 +140,39 @@ def test_the_image_and_the_deployment_agree_on_a_user_that_is_not_root() -> None
     assert int(found[1]) > 0
 
 
+def container() -> dict[str, Any]:
+    (found,) = load("config/manager/deployment.yaml")[0]["spec"]["template"]["spec"]["containers"]
+    return dict(found)
+
+
+def test_the_deployment_sets_variables_that_the_program_reads_and_each_is_documented() -> None:
+    names = {variable["name"] for variable in container()["env"]}
+    read = set(re.findall(r'"([A-Z_]{4,})"', (ROOT / "reconciler/settings.py").read_text()))
+    assert names <= read
+    commands = (ROOT / "docs/commands.md").read_text()
+    delivery = (ROOT / "docs/delivery.md").read_text()
+    assert [name for name in sorted(names - {"XDG_CACHE_HOME"}) if f"`{name}`" not in commands] == []
+    of_the_api = {name for name in read if name.startswith("HOSSTED_A") or name == "HOSSTED_CA_FILE"}
+    assert [name for name in sorted(of_the_api) if f"`{name}`" not in delivery] == []
+
+
+def test_the_token_is_in_a_file_of_the_secret_that_the_other_settings_come_from() -> None:
+    pod = load("config/manager/deployment.yaml")[0]["spec"]["template"]["spec"]
+    env = {variable["name"]: variable for variable in container()["env"]}
+    (mount,) = [mount for mount in container()["volumeMounts"] if mount["name"] == "api"]
+    (volume,) = [volume for volume in pod["volumes"] if volume["name"] == "api"]
+    path = Path(env["HOSSTED_AUTH_TOKEN_FILE"]["value"])
+    assert (str(path.parent), path.name) == (mount["mountPath"], "HOSSTED_AUTH_TOKEN")
+    named = {
+        variable["valueFrom"]["secretKeyRef"]["name"]
+        for variable in env.values()
+        if "secretKeyRef" in variable.get("valueFrom", {})
+    }
+    assert named == {volume["secret"]["secretName"]}
+    assert (volume["secret"]["optional"], mount["readOnly"]) == (True, True)
+    assert "HOSSTED_AUTH_TOKEN" not in env, "one of the two"
+
+
 def test_the_manifests_install_the_version_that_the_package_has() -> None:
     version = PYPROJECT["project"]["version"]
     kustomization = load("config/default/kustomization.yaml")[0]
