@@ -18,6 +18,8 @@ ATTENTION = "Attention"
 """It is recorded, and people should know something of the record."""
 REMOVALS_HELD = "RemovalsHeld"
 """It is recorded, but for removals that are far too many at once."""
+GONE = "; gone: "
+"""Between what is said of removals that are held, and which they are."""
 AWAITING = "AwaitingApproval"
 REFUSED = "ApprovalRefused"
 UNREADABLE = "ApprovalUnreadable"
@@ -187,8 +189,8 @@ def removals_held(project: str, braking: Braking) -> str:
     from_then_on = "" if braking.due is None else f" from {rfc3339(braking.due)} on"
     return (
         f"{len(braking.keys)} of {counted(braking.of, 'app')} are gone at once: their removal is held until "
-        f"a complete look{from_then_on} finds the same, or you confirm it: {how}; "
-        f"gone: {sentence(map(str, braking.keys))}"
+        f"a complete look{from_then_on} finds the same, or you confirm it: {how}"
+        f"{GONE}{sentence(map(str, braking.keys))}"
     )
 
 

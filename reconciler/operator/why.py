@@ -11,10 +11,10 @@ from reconciler.changes.describe import lines, state_of
 from reconciler.changes.diff import diff_app, operation_of
 from reconciler.changes.wording import clean, count
 from reconciler.model import App
+from reconciler.operator.conditions import GONE, REMOVALS_HELD
 from reconciler.operator.reconcile import RETRY_REJECTED
 from reconciler.operator.standing import Facts, Standing, deferred, standings, verdict_of
 from reconciler.policy import keys
-from reconciler.policy.brake import CONFIRM
 from reconciler.policy.plan import Push
 from reconciler.policy.protocol import resumes
 from reconciler.policy.quiet import has_left, longest_wait
@@ -189,13 +189,14 @@ def _store(facts: Facts, what: str, when: When) -> str:
 
 
 def _brake(facts: Facts, what: str, when: When) -> str:
-    said = next((one.message for one in facts.status.conditions if CONFIRM in one.message), "")
-    due = facts.braking.due
-    if not said:
-        agreed = f"when a complete look after {when(due)} finds the same, or " if due is not None else "when "
-        said = f"It is recorded as gone {agreed}a person confirms it with the annotation {CONFIRM}"
-    many = f"{count(len(facts.braking.keys), 'app')} of {facts.braking.of}"
-    return f"{facts.key} is gone, with too many others to be believed at once ({many}). {said}"
+    """As the condition has it, which knows by what a person confirms; before it does, in words of our own."""
+    said = facts.status.condition("Recorded")
+    if said is not None and said.reason == REMOVALS_HELD:
+        held = said.message.partition(GONE)[0]
+    else:
+        many = f"{len(facts.braking.keys)} of {count(facts.braking.of, 'app')}"
+        held = f"{many} are gone at once, which a second complete look or a person must confirm"
+    return f"{facts.key} is gone from the cluster, and still on record: {held}"
 
 
 def _rejected(facts: Facts, what: str, when: When) -> str:
@@ -214,10 +215,6 @@ def _approval(facts: Facts, what: str, when: When) -> str:
     if facts.no_approval:
         return f"{facts.key} waits for approval, and {facts.approved_branch} cannot be read: {what}"
     return f"{facts.key} is not told: {what} on the branch {facts.approved_branch}"
-
-
-def _refused(facts: Facts, what: str, when: When) -> str:
-    return f"{facts.key} is not told, for what {facts.approved_branch} has of it was never recorded: {what}"
 
 
 def _in_doubt(facts: Facts, what: str, when: When) -> str:
@@ -265,7 +262,7 @@ _ANSWERS: Mapping[Standing, _Answer] = {
     Standing.ABSENCE_UNPROVEN: lambda facts, what, when: f"{facts.key} is not told uninstalled: {what}",
     Standing.GONE: lambda facts, what, when: f"{facts.key} is not told as present: {what}",
     Standing.APPROVAL: _approval,
-    Standing.REFUSED: _refused,
+    Standing.REFUSED: lambda facts, what, when: f"{facts.key} is not told: {what}",
     Standing.REJECTED: _rejected,
     Standing.API: lambda facts, what, when: (
         f"{facts.key} is to be told, and waits for the API as all apps do: {what}"

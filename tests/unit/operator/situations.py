@@ -12,7 +12,7 @@ from reconciler.changes.describe import sentence
 from reconciler.changes.diff import diff
 from reconciler.inventory.fold import Inventory
 from reconciler.inventory.judge import Problem
-from reconciler.model import App, AppKey, PolicyInEffect, PushPolicy, rfc3339
+from reconciler.model import App, AppKey, MatchInEffect, PolicyInEffect, PushPolicy, RuleInEffect, rfc3339
 from reconciler.operator.conditions import conditions
 from reconciler.operator.result import Delivery, Failure, Result, Stage
 from reconciler.operator.standing import Facts, Standing
@@ -140,7 +140,13 @@ SITUATIONS = {
         "It waits for the store",
     ),
     "brake": Situation(
-        facts(V2, Entry(acked=acked(V2)), look=FEW, braking=BRAKED),
+        facts(
+            V2,
+            Entry(acked=acked(V2)),
+            look=FEW,
+            braking=BRAKED,
+            status=status(msgspec.structs.replace(make_result(), project="hossted", braking=BRAKED)),
+        ),
         Standing.BRAKE,
         "It is gone with too many others",
     ),
@@ -151,7 +157,12 @@ SITUATIONS = {
         facts(
             policy=NEEDED,
             approval=Approval(
-                "9a1b", refused={KEY: f"default/test.yaml on {BRANCH} is none of those that were recorded"}
+                "9a1b",
+                refused={
+                    KEY: f"clusters/{CLUSTER_UUID}/default/test.yaml on the branch {BRANCH} (Jane Doe in"
+                    " 9a1b77c0) was never in the record: approve a state that was recorded: revert it, or"
+                    " merge the branch main"
+                },
             ),
         ),
         Standing.REFUSED,
@@ -191,6 +202,24 @@ SITUATIONS = {
         Facts(key=AppKey("default", "tset"), at=NOW, look=look(V2), others=frozenset({KEY, WEB.key})),
         Standing.UNKNOWN,
         "There is no such app",
+    ),
+    "too many, unsaid": Situation(
+        facts(V2, Entry(acked=acked(V2)), look=FEW, braking=BRAKED), Standing.BRAKE
+    ),
+    "a rule pushes": Situation(
+        facts(IMAGE, policy=policy(rules=(RuleInEffect(action="Push"),))), Standing.PENDING
+    ),
+    "a rule ignores": Situation(
+        facts(
+            V1,
+            look=look(IMAGE),
+            policy=policy(
+                rules=(
+                    RuleInEffect(match=MatchInEffect(fields=("pod_info", "pod_info.image")), action="Ignore"),
+                )
+            ),
+        ),
+        Standing.TOLD,
     ),
     "new": Situation(facts(None, EMPTY, last=None, look=look(V1), others=frozenset({KEY})), Standing.SETTLE),
     "helm is at it": Situation(

@@ -17,6 +17,7 @@ from tests.builders import make_app
 from tests.unit.operator.results import make_result
 from tests.unit.operator.situations import (
     AWAY,
+    BRAKED,
     K2,
     KEY,
     NOW,
@@ -131,6 +132,26 @@ class TestOnTheWayToTheRecord:
     def test_a_pod_that_comes_and_goes_is_not_waited_for(self) -> None:
         text = said(SITUATIONS["recorded but a pod"].facts)["Cluster"]
         assert text.endswith("that alone makes no revision, it goes with the next")
+
+
+def test_a_rule_of_the_project_is_named_by_its_number() -> None:
+    assert said(SITUATIONS["a rule pushes"].facts)["Rule"] == (
+        "rule 1 pushes a change of pod_info.image, pod_info"
+    )
+
+
+def test_what_is_ignored_is_as_recorded() -> None:
+    assert said(SITUATIONS["a rule ignores"].facts)["Cluster"] == "as recorded"
+
+
+def test_which_apps_are_gone_with_it_is_left_to_the_condition() -> None:
+    answer = said(SITUATIONS["brake"].facts)[""]
+    assert "7 of 12 apps are gone at once" in answer
+    assert answer.endswith(f"hossted.com/confirm-removals={BRAKED.left} --overwrite")
+    unsaid = said(SITUATIONS["too many, unsaid"].facts)[""]
+    assert unsaid.endswith(
+        "7 of 12 apps are gone at once, which a second complete look or a person must confirm"
+    )
 
 
 def test_when_it_was_sent_is_told_by_the_key() -> None:
