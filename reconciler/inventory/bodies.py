@@ -69,6 +69,10 @@ class Bodies(Generic[T]):
         """Forget all other objects."""
         self._read = {uid: self._read[uid] for uid in uids if uid in self._read}
 
+    def forget(self, uid: str) -> None:
+        """Forget one object."""
+        self._read.pop(uid, None)
+
     def is_settled(self, uid: str, version: str, now: datetime) -> bool:
         """Whether reading this version of the object would tell nothing new."""
         read = self._read.get(uid)
@@ -115,22 +119,25 @@ class ReleaseBodies:
         self._bodies.keep(known)
         groups = by_key(one.release for one in known.values())
         latest = (known[newest(group).uid] for group in groups.values())
-        new = [
-            one
-            for one in latest
-            if revision_number(one.release) is not None
-            and not self._bodies.is_settled(one.release.uid, one.resource_version, now)
-        ]
+        return all(await asyncio.gather(*(self.read(one, now, slots) for one in latest)))
 
-        async def fetch(one: ListedRelease) -> bool:
-            release = one.release
-            path = _RESOURCES[release.driver].path(release.namespace, release.object_name)
-            async with slots:
-                return await self._bodies.fetch(
-                    release.uid, one.resource_version, path, _payload_reader(release.driver), now
-                )
+    async def read(self, one: ListedRelease, now: datetime, slots: asyncio.Semaphore) -> bool:
+        """Read the body of one revision, unless that would tell nothing new; False when it has gone."""
+        release = one.release
+        if revision_number(release) is None or self.is_settled(one, now):
+            return True
+        path = _RESOURCES[release.driver].path(release.namespace, release.object_name)
+        read = _payload_reader(release.driver)
+        async with slots:
+            return await self._bodies.fetch(release.uid, one.resource_version, path, read, now)
 
-        return all(await asyncio.gather(*map(fetch, new)))
+    def is_settled(self, one: ListedRelease, now: datetime) -> bool:
+        """Whether reading a revision would tell nothing new."""
+        return self._bodies.is_settled(one.release.uid, one.resource_version, now)
+
+    def forget(self, uid: str) -> None:
+        """An object that is gone."""
+        self._bodies.forget(uid)
 
     def complete(self, listed: ListedRelease) -> StoredRelease:
         """The release with its payload, or its problem, where these are known."""

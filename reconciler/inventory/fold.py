@@ -84,6 +84,12 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.namespaces) and self.namespaces.get(namespace, True)
 
 
+class LiveLook(Look, frozen=True, kw_only=True):
+    """A look at what is folded all the time: of its objects only the releases are told one by one."""
+
+    folding: "Folding"
+
+
 def fold(
     look: Look,
     *,
@@ -96,7 +102,8 @@ def fold(
 
     ``adopted``: UUIDs taken over from an upstream operator; ``previous``: each app as last known.
     """
-    return Folding.of(look).inventory(
+    folding = look.folding if isinstance(look, LiveLook) else Folding.of(look)
+    return folding.inventory(
         cluster_uuid=cluster_uuid, policy=policy, adopted=adopted, previous=previous, gaps=look.gaps
     )
 
@@ -162,6 +169,16 @@ class Folding:
                 found.index.put(part)
         return found
 
+    @property
+    def releases(self) -> Iterable[StoredRelease]:
+        """Every revision of every release."""
+        return self._stored.values()
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether something was done to it since the last inventory."""
+        return bool(self._changed or self.index.changed)
+
     def put_release(self, stored: StoredRelease) -> None:
         """A revision that came, or is as it is now."""
         ref = Ref(stored.driver, stored.namespace, stored.object_name)
@@ -171,6 +188,7 @@ class Folding:
         self._stored[ref] = stored
         if not stored.name:
             self._nameless[ref] = stored
+            self._changed.add(None)
             return
         key = AppKey(stored.namespace, stored.name)
         self._releases.setdefault(key, {})[ref] = stored
@@ -198,9 +216,20 @@ class Folding:
         if self._secrets.pop(namespace, None) is not None:
             self._changed.update(self._in(namespace))
 
+    def know_secrets(self, secrets: Iterable[UuidSecret]) -> None:
+        """All Secrets named uuid that there are."""
+        found = {secret.namespace: secret for secret in secrets}
+        for namespace in self._secrets.keys() - found.keys():
+            self.drop_secret(namespace)
+        for secret in found.values():
+            self.put_secret(secret)
+
     def know_namespaces(self, namespaces: Iterable[Namespace]) -> None:
         """All namespaces that there are."""
-        self._namespaces = {each.name: each.terminating for each in namespaces}
+        found = {each.name: each.terminating for each in namespaces}
+        if found != self._namespaces:
+            self._namespaces = found
+            self._changed.add(None)
 
     def inventory(
         self,

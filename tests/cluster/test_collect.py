@@ -105,7 +105,16 @@ def bodies(requests: list[AuditEvent]) -> list[str]:
     return sorted(f"{one.namespace}/{one.name}" for one in requests if one.verb == "get")
 
 
-def role(plane: ControlPlane, name: str, *resources: str, namespaces: tuple[str, ...] = ()) -> Path:
+READ = ("get", "list")
+
+
+def role(
+    plane: ControlPlane,
+    name: str,
+    *resources: str,
+    namespaces: tuple[str, ...] = (),
+    verbs: tuple[str, ...] = READ,
+) -> Path:
     """A ServiceAccount that may read these resources: everywhere, or in these namespaces only."""
     account = {
         "apiVersion": "v1",
@@ -113,14 +122,20 @@ def role(plane: ControlPlane, name: str, *resources: str, namespaces: tuple[str,
         "metadata": {"name": name, "namespace": "default"},
     }
     plane.apply(account)
-    grant(plane, name, *resources, namespaces=namespaces)
+    grant(plane, name, *resources, namespaces=namespaces, verbs=verbs)
     return plane.kubeconfig_for("default", name)
 
 
-def grant(plane: ControlPlane, name: str, *resources: str, namespaces: tuple[str, ...] = ()) -> None:
+def grant(
+    plane: ControlPlane,
+    name: str,
+    *resources: str,
+    namespaces: tuple[str, ...] = (),
+    verbs: tuple[str, ...] = READ,
+) -> None:
     api = "rbac.authorization.k8s.io"
     rule_name = f"{name}-{'-'.join(namespaces) or 'all'}"
-    rules = [{"apiGroups": ["*"], "resources": list(resources), "verbs": ["get", "list"]}]
+    rules = [{"apiGroups": ["*"], "resources": list(resources), "verbs": list(verbs)}]
     subjects = [{"kind": "ServiceAccount", "name": name, "namespace": "default"}]
     plane.apply(
         {"apiVersion": f"{api}/v1", "kind": "ClusterRole", "metadata": {"name": rule_name}, "rules": rules}

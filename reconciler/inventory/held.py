@@ -1,0 +1,89 @@
+"""What is held of one kind while it is reflected, and whether that can be relied on."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from reconciler.errors import NotFoundError, ReconcilerError
+from reconciler.inventory.ownership import Ref
+
+T = TypeVar("T")
+
+
+class Held(Generic[T]):
+    """The objects of one kind; the holder of its ``Reflector``.
+
+    ``place``: where an object is; ``put`` and ``drop``: told of what came or changed, and of what went, each
+    only once; ``wanted``: whether a namespace's objects are kept at all.
+    """
+
+    def __init__(
+        self,
+        place: Callable[[T], Ref],
+        put: Callable[[T], None],
+        drop: Callable[[Ref, T], None],
+        wanted: Callable[[str], bool] = lambda _: True,
+    ) -> None:
+        self.place = place
+        self._put = put
+        self._drop = drop
+        self._wanted = wanted
+        self._items: dict[Ref, T] = {}
+        self._first = asyncio.Event()
+        self.error: ReconcilerError | None = None
+        """Why what is held may be old; None while it is what there is."""
+
+    @property
+    def items(self) -> Mapping[Ref, T]:
+        """What there is, as far as is known."""
+        return self._items
+
+    async def ready(self) -> None:
+        """Wait until it was listed, or could not be, for the first time."""
+        await self._first.wait()
+
+    def begin(self) -> None:
+        """A new reflector begins: until it has listed, nothing is known of what is."""
+        self._first.clear()
+        self.error = None
+
+    def listed(self, items: Sequence[T]) -> None:
+        self.replace(items)
+        self.current()
+
+    def replace(self, items: Iterable[T]) -> None:
+        """Hold these, however they were found, and nothing else."""
+        found = {ref: item for item in items if self._wanted((ref := self.place(item)).namespace)}
+        before, self._items = self._items, found
+        for ref in before.keys() - found.keys():
+            self._drop(ref, before[ref])
+        for ref, item in found.items():
+            if before.get(ref) != item:
+                self._put(item)
+
+    def put(self, item: T) -> None:
+        ref = self.place(item)
+        if self._wanted(ref.namespace) and self._items.get(ref) != item:
+            self._items[ref] = item
+            self._put(item)
+
+    def gone(self, item: T) -> None:
+        ref = self.place(item)
+        if ref in self._items:
+            self._drop(ref, self._items.pop(ref))
+
+    def current(self) -> None:
+        self.error = None
+        self._first.set()
+
+    def failed(self, error: ReconcilerError) -> None:
+        if isinstance(error, NotFoundError):  # the server has no such kind, so there is none of it
+            self.listed(())
+            return
+        self.error = error
+        self._first.set()
+
+    def sift(self) -> None:
+        """Let go of what is not wanted any more."""
+        for ref in [ref for ref in self._items if not self._wanted(ref.namespace)]:
+            self._drop(ref, self._items.pop(ref))
