@@ -9,6 +9,7 @@ import pytest
 from reconciler.changes.diff import diff
 from reconciler.errors import FormatError, LostRaceError, StoreError, UsageError
 from reconciler.model import AppKey, Cluster, PolicyInEffect, Snapshot
+from reconciler.policy.approval import Approval
 from reconciler.state.store import Message, Recorded, Revision, Track
 from tests.builders import (
     CLUSTER_UUID,
@@ -534,3 +535,35 @@ async def test_what_two_revisions_differ_in_is_what_was_recorded_between_them(st
         "default/new",
         "default/test",
     ]
+
+
+class TestApproved:
+    """What people do to an approved track is theirs to do, so this is as far as all kinds of stores go."""
+
+    async def test_it_is_the_same_object_each_time_and_empty_before_people_make_it(
+        self, stores: Opener
+    ) -> None:
+        store = await stores()
+        recorded = await append(store.track(CLUSTER_UUID), make_snapshot(make_app()), None)
+        approved = store.approved(CLUSTER_UUID)
+        assert store.approved(CLUSTER_UUID) is approved
+        if approved is not None:
+            assert approved.name
+            assert await approved.tip() == ""
+            assert await approved.read("", recorded) == Approval()
+            assert await approved.read("0" * 40, recorded) == Approval()
+            assert await store.track(CLUSTER_UUID).tip() == recorded
+
+    async def test_while_the_store_is_away_it_is_not_taken_for_empty(
+        self, stores: Opener, store_factory: StoreFactory
+    ) -> None:
+        store = await stores()
+        recorded = await append(store.track(CLUSTER_UUID), make_snapshot(make_app()), None)
+        approved = store.approved(CLUSTER_UUID)
+        if approved is not None:
+            with store_factory.away():
+                with pytest.raises(StoreError):
+                    await approved.tip()
+                with pytest.raises(StoreError):
+                    await approved.read("", recorded)
+            assert await approved.read("", recorded) == Approval()

@@ -168,6 +168,20 @@ async def test_an_app_that_left_the_record_is_removed_by_merging_that(place: App
     assert await place.read(since) == Approval(tip=tip, apps={A: app("a", 2)}, removed=frozenset({C}))
 
 
+async def test_taking_the_whole_directory_of_the_record_approves_and_removes(
+    place: Approvals, since: str
+) -> None:
+    """What the manual says of a merge that has conflicts, since files were approved one by one before."""
+    await place.record(a=2, b=1, c=1)
+    place.checkout()
+    place.take("a")
+    await place.record(a=3, b=1)
+    directory = f"clusters/{CLUSTER_UUID}"
+    git(place.copy, "restore", f"--source=origin/{BRANCH}", "--staged", "--worktree", directory)
+    tip = place.person("commit", "--quiet", "-m", "Approve all")
+    assert await place.read(since) == Approval(tip=tip, apps={A: app("a", 3)}, removed=frozenset({C}))
+
+
 async def test_what_came_and_went_on_the_branch_since_is_removed(place: Approvals, since: str) -> None:
     await place.record(a=1, b=1, c=1, d=1)
     place.checkout()

@@ -68,6 +68,18 @@ async def test_cancelling_ends_the_git_that_runs_and_waits_for_it(path: Path, be
     assert await repository.in_thread(lambda: repository.text("rev-parse", "--is-bare-repository")) == "true"
 
 
+async def test_cancelling_ends_the_git_of_a_repository_beside_it_too(path: Path, began: Path) -> None:
+    repository = Repository(path)
+    other = repository.beside(path.with_name("other.git"))
+    other.run("init", "--quiet", "--bare", str(other.path))
+    task = asyncio.create_task(repository.in_thread(lambda: other.run(*endless(f"echo > {began}"))))
+    await told_by(began)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert git_processes(other.path) == []
+
+
 async def test_cancelled_work_starts_no_further_git(path: Path, began: Path) -> None:
     repository = Repository(path)
     went_on = []
