@@ -1,6 +1,7 @@
 """The two sides of a comparison, as a person names them, and how they are compared.
 
-In this order a word is: ``observed``, ``delivered`` or ``cluster``; a date; a revision; a file.
+In this order a word is: ``observed``, ``approved``, ``delivered`` or ``cluster``; a date; a revision; a
+file.
 """
 
 import asyncio
@@ -13,13 +14,14 @@ from reconciler.changes.change import Changeset
 from reconciler.changes.diff import diff
 from reconciler.cli import files
 from reconciler.cli.live import live
+from reconciler.cli.output import note
 from reconciler.cli.revisions import OBSERVED, SHORT, find, is_revision
 from reconciler.cli.target import Target
 from reconciler.errors import UsageError
 from reconciler.model import App, AppKey, Cluster, Record, Snapshot, snapshot_of
 from reconciler.policy.entry import LedgerFacts
 
-DELIVERED, CLUSTER = "delivered", "cluster"
+APPROVED, DELIVERED, CLUSTER = "approved", "delivered", "cluster"
 
 
 class Side(msgspec.Struct, frozen=True):
@@ -39,6 +41,8 @@ async def side(target: Target, text: str) -> Side:
         return Side(f"cluster {snapshot.cluster_uuid}, now", snapshot.apps, snapshot.cluster)
     if text == DELIVERED:
         return await _delivered(target)
+    if text == APPROVED:
+        return await _approved(target)
     if text == OBSERVED or target.times.parse(text) is not None or is_revision(text):
         recorded = await find(await target.track(), text, target.times)
         revision = recorded.revision
@@ -65,10 +69,23 @@ def _snapshot(one: Side, cluster: Cluster, *, bare: bool) -> Snapshot:
 
 def _file(path: Path) -> Side:
     if not path.exists():
-        words = f"{OBSERVED}, {DELIVERED}, {CLUSTER}"
+        words = f"{OBSERVED}, {APPROVED}, {DELIVERED}, {CLUSTER}"
         raise UsageError(f"{path} is none of: {words}, a date, a revision, a file that is there")
     printed = files.read(path)
     return Side(f"file {path}", printed.apps, None, printed.with_record)
+
+
+async def _approved(target: Target) -> Side:
+    """Every app as the approved branch has it now, whenever that was approved."""
+    branch = (await target.store()).approved(await target.cluster_uuid())
+    if branch is None:
+        raise UsageError("the state is in no git repository, so nothing in it can be approved")
+    approval = await branch.read("", await (await target.track()).tip())
+    if not approval.tip:
+        raise UsageError(f"there is no branch {branch.name}: nothing has been approved yet")
+    for why in approval.refused.values():
+        note(f"left out: {why}")
+    return Side(f"branch {branch.name}, at {approval.tip[:SHORT]}", approval.apps)
 
 
 async def _delivered(target: Target) -> Side:
