@@ -4,7 +4,6 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,13 @@ import pytest
 from reconciler.delivery.answers import Acknowledged, Again, Answer, Stop
 from reconciler.delivery.api import Api
 from reconciler.settings import ApiSettings, load
-from tests.web.authority import Authority
+from tests.git.servers.certificates import Authority
 from tests.web.wire import Behaviour, answer, wire
 from tests.web.world import TOKEN
 
 KEY = "019f3a50-0000-7000-8000-000000000000"
 BODY = b'{"app":"' + b"x" * 3000 + b'"}'
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-NOW = datetime.now(UTC)
 
 
 class Idle:
@@ -169,31 +167,25 @@ async def pushed(settings: ApiSettings) -> Answer:
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    authority = Authority("Example CA", NOW)
-    (tmp_path / "ca.crt").write_bytes(authority.pem)
+    authority = Authority(tmp_path)
+    (tmp_path / "ca.crt").write_text(authority.pem)
     return authority
 
 
-def trusted(folder: Path, authority: Authority) -> ssl.SSLContext:
-    return authority.server(folder)
+def of_another_authority(folder: Path, _: Authority) -> ssl.SSLContext:
+    return Authority(folder, "Another authority").server("127.0.0.1")
 
 
-def of_another_authority(folder: Path, authority: Authority) -> ssl.SSLContext:
-    return Authority("Another CA", NOW).server(folder)
+def of_another_host(_: Path, authority: Authority) -> ssl.SSLContext:
+    return authority.server("192.0.2.1", "localhost")
 
 
-def of_another_host(folder: Path, authority: Authority) -> ssl.SSLContext:
-    return authority.server(folder, address="192.0.2.1")
+def expired(_: Path, authority: Authority) -> ssl.SSLContext:
+    return authority.server("127.0.0.1", expired=True)
 
 
-def expired(folder: Path, authority: Authority) -> ssl.SSLContext:
-    return authority.server(folder, ends=-timedelta(days=1))
-
-
-def not_valid_yet(folder: Path, authority: Authority) -> ssl.SSLContext:
-    later = Authority("Example CA", NOW + timedelta(days=300))
-    (folder / "ca.crt").write_bytes(authority.pem + later.pem)
-    return later.server(folder)
+def not_valid_yet(_: Path, authority: Authority) -> ssl.SSLContext:
+    return authority.server("127.0.0.1", early=True)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +229,7 @@ async def test_a_server_that_speaks_no_tls_gets_no_push_and_the_reason_is_said()
 async def test_an_authority_of_ones_own_is_believed_and_public_ones_are_not_needed(
     authority: Authority, tmp_path: Path
 ) -> None:
-    async with wire(answer(200), tls=trusted(tmp_path, authority)) as served:
+    async with wire(answer(200), tls=authority.server("127.0.0.1")) as served:
         settings = ApiSettings(url=served.url, token=TOKEN, ca_file=tmp_path / "ca.crt")
         assert await pushed(settings) == Acknowledged(200)
         without = await pushed(ApiSettings(url=served.url, token=TOKEN))
@@ -246,14 +238,14 @@ async def test_an_authority_of_ones_own_is_believed_and_public_ones_are_not_need
 
 
 def renew_authorities(file: Path, *authorities: Authority) -> None:
-    file.write_bytes(b"".join(one.pem for one in authorities))
+    file.write_text("".join(one.pem for one in authorities))
 
 
 async def test_an_authority_that_is_replaced_is_believed_without_a_new_process(
     authority: Authority, tmp_path: Path
 ) -> None:
-    later = Authority("Later CA", NOW)
-    async with wire(answer(200), tls=later.server(tmp_path)) as served:
+    later = Authority(tmp_path, "Later authority")
+    async with wire(answer(200), tls=later.server("127.0.0.1")) as served:
         api = Api(ApiSettings(url=served.url, token=TOKEN, ca_file=tmp_path / "ca.crt"))
         assert isinstance(await api.push(BODY, KEY, 30.0), Again)
         renew_authorities(tmp_path / "ca.crt", later)

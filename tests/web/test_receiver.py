@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import sys
 from pathlib import Path
 
@@ -159,6 +160,20 @@ def test_a_lost_answer_is_not_a_lost_push(receiver: Receiver, fault: str, accept
                 post(url)
         assert len(receiver.apps) == accepted
         assert post(url).text == ("accepted before" if accepted else "accepted")
+
+
+def test_a_request_of_which_only_the_beginning_came_is_none(
+    receiver: Receiver, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nIdempotency-Key: {FIRST}\r\nContent-Length: {len(body(A))}\r\n\r\n"
+    with serving(receiver, show=True) as url:
+        where = httpx.URL(url)
+        with socket.create_connection((where.host, where.port or 80)) as sender:
+            sender.sendall(head.encode() + body(A)[:-1])
+            sender.shutdown(socket.SHUT_WR)
+            assert sender.recv(1) == b"", "nobody is there to be answered"
+    assert capsys.readouterr().out == ""
+    assert receiver.apps == {}
 
 
 def test_faults_end_when_they_have_come_or_are_healed(receiver: Receiver) -> None:

@@ -31,13 +31,14 @@ class Authority:
         self.file = folder / f"{name.replace(' ', '-')}.pem"
         self.file.write_text(self.pem)
 
-    def server(self, *names: str, expired: bool = False) -> ssl.SSLContext:
-        """What a server with a certificate for these names (addresses, host names) offers its clients."""
+    def server(self, *names: str, expired: bool = False, early: bool = False) -> ssl.SSLContext:
+        """What a server with a certificate for these names (addresses, host names) offers its clients.
+        ``early``: the certificate is not valid before tomorrow."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        until = datetime.now(UTC) + (-_DAY if expired else _DAY)
+        until = datetime.now(UTC) + (-_DAY if expired else 3 * _DAY if early else _DAY)
         certificate = (
-            self._builder(subject, key.public_key(), until)
+            self._builder(subject, key.public_key(), until, until - (2 * _DAY if early else 4 * _DAY))
             .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
@@ -58,7 +59,11 @@ class Authority:
         return context
 
     def _builder(
-        self, subject: x509.Name, key: ec.EllipticCurvePublicKey, until: datetime
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePublicKey,
+        until: datetime,
+        begins: datetime | None = None,
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -66,7 +71,7 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(datetime.now(UTC) - 2 * _DAY)
+            .not_valid_before(begins or datetime.now(UTC) - 2 * _DAY)
             .not_valid_after(until)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False

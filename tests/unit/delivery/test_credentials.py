@@ -2,19 +2,20 @@
 
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from reconciler.delivery.credentials import LARGEST, Credentials
 from reconciler.errors import SettingsError
 from reconciler.settings import ApiSettings
-from tests.web.authority import Authority
+from tests.git.servers.certificates import Authority
 
 PUBLIC = ssl.create_default_context()
-CA = Authority("Example CA", datetime.now(UTC)).pem
-OTHER_CA = Authority("Other CA", datetime.now(UTC)).pem
+
+with TemporaryDirectory() as folder:
+    CA, OTHER_CA = (Authority(Path(folder), name).pem.encode() for name in ("Example CA", "Other CA"))
 
 
 def of(token_file: Path | None = None, ca_file: Path | None = None, token: str = "") -> Credentials:
