@@ -283,8 +283,7 @@ class Reconciler:
             view = await self._leadership.keep(None, braking.memory, view)
         else:
             marks = {**step.marks, **step.recordable.mark_unsettled}
-            left = {key: digest for key, digest in marks.items() if key not in step.recordable.settled}
-            view = await self._leadership.keep(left, braking.memory, view)
+            view = await self._leadership.keep(marks, braking.memory, view)
             if braking.course.releases and step.decision.snapshot.apps.keys().isdisjoint(braking.keys):
                 view = _forgotten(view)
             if step.decision.changes or (tip is not None and tip.repairs):

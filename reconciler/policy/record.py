@@ -16,7 +16,7 @@ import msgspec
 from reconciler.changes.change import Field
 from reconciler.changes.diff import diff_app
 from reconciler.inventory.fold import Inventory
-from reconciler.model import App, AppKey, PolicyInEffect, tells_the_same
+from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.policy.quiet import Verdict, has_left
 from reconciler.policy.rules import Rules, rules_of
 
@@ -25,17 +25,21 @@ _HELM_CHANGE = frozenset(
 )
 
 
+SETTLED = ""
+"""The mark of an app whose first quiet state is what was recorded as it stood: that is still to be told,
+unless the API has it already."""
+
+
 class Recordable(msgspec.Struct, frozen=True):
     """``apps``: the next snapshot's, in key order.
 
     ``mark_unsettled``: marks to set in the ledger before ``apps`` is recorded, each the digest of an app
-    taken as it stands in the wake of a Helm change; ``settled``: marks to clear, once ``apps`` is
-    recorded, because nothing is left to tell. A mark whose app was completed stays for the push to see.
+    taken as it stands in the wake of a Helm change, or ``SETTLED``. A mark whose app was completed stays
+    for the push to see.
     """
 
     apps: Mapping[AppKey, App]
     mark_unsettled: Mapping[AppKey, str]
-    settled: frozenset[AppKey]
 
 
 def recordable(
@@ -50,7 +54,6 @@ def recordable(
     rules = rules_of(policy)
     apps: dict[AppKey, App] = {}
     marks: dict[AppKey, str] = {}
-    settled: set[AppKey] = set()
     for key in sorted(previous.keys() | inventory.apps.keys()):
         if policy.denies(key.namespace):
             continue
@@ -65,14 +68,12 @@ def recordable(
             if was is not None:
                 apps[key] = was
                 if marked and verdict is Verdict.QUIET and was.digest == live.digest:
-                    settled.add(key)
+                    marks[key] = SETTLED
             continue
         apps[key] = live
         if verdict is Verdict.AS_IT_STANDS and (marked or _in_the_wake_of_helm(was, live)):
             marks[key] = live.digest
-        elif marked and was is not None and tells_the_same(was, live):
-            settled.add(key)
-    return Recordable(apps, marks, frozenset(settled))
+    return Recordable(apps, marks)
 
 
 def _taken(was: App | None, live: App, verdict: Verdict, rules: Rules, *, marked: bool) -> bool:

@@ -8,7 +8,16 @@ from hypothesis import given, settings
 
 from reconciler.changes.diff import diff
 from reconciler.changes.message import message
-from reconciler.model import App, AppKey, Cluster, PolicyInEffect, PushPolicy, Snapshot
+from reconciler.model import (
+    App,
+    AppKey,
+    Cluster,
+    MatchInEffect,
+    PolicyInEffect,
+    PushPolicy,
+    RuleInEffect,
+    Snapshot,
+)
 from tests.builders import make_app, make_cluster, make_snapshot
 from tests.unit.changes.strategies import apps
 from tests.unit.changes.test_diff import hosts, pods, ports, record
@@ -41,6 +50,20 @@ def helm(revision: int, version: str = "18.3.3", **other: object) -> App:
     defaults = {"updated": f"2026-11-21T00:00:{revision:02}Z"}
     return make_app(revision=revision, chart_version=version, **(defaults | other))  # type: ignore[arg-type]  # passed on
 
+
+IN_DEV = RuleInEffect(
+    match=MatchInEffect(namespaces=("dev-*",), fields=("pod_info", "pod_info.status")), action="Ignore"
+)
+EVERYTHING = RuleInEffect(action="Push")
+LONG = RuleInEffect(
+    match=MatchInEffect(
+        namespaces=("a", "b", "c", "d"),
+        releases=("web-*",),
+        charts=("nginx",),
+        operations=("upgrade",),
+    ),
+    action="Record",
+)
 
 ONE = [
     pytest.param(None, helm(1), "install default/test: keycloak 18.3.3", id="install"),
@@ -395,6 +418,30 @@ SEVERAL = [
         make_snapshot(cluster=cluster(push=PushPolicy(on="AnyChange"), interval="5m")),
         "policy: push on HelmUpdate → AnyChange and 1 more change",
         id="two of the policy",
+    ),
+    pytest.param(
+        make_snapshot(cluster=cluster()),
+        make_snapshot(cluster=cluster(rules=(IN_DEV,))),
+        "policy: new rule 1: Ignore pod_info and pod_info.status in dev-*",
+        id="a rule",
+    ),
+    pytest.param(
+        make_snapshot(cluster=cluster(rules=(IN_DEV, EVERYTHING))),
+        make_snapshot(cluster=cluster(rules=(LONG, EVERYTHING))),
+        "policy: rule 1 gone: Ignore pod_info and pod_info.status in dev-* and 1 more change",
+        id="another rule in its place",
+    ),
+    pytest.param(
+        make_snapshot(cluster=cluster(rules=(IN_DEV, EVERYTHING))),
+        make_snapshot(cluster=cluster(rules=(IN_DEV,))),
+        "policy: rule 2 gone: Push everything",
+        id="a rule less",
+    ),
+    pytest.param(
+        make_snapshot(cluster=cluster()),
+        make_snapshot(cluster=cluster(rules=(LONG,))),
+        "policy: new rule 1: Record everything of web-* of the chart nginx in 4 namespaces at upgrade",
+        id="a long rule",
     ),
     pytest.param(
         make_snapshot(cluster=cluster(denyNamespaces=("a", "b"))),

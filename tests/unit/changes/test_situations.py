@@ -13,7 +13,16 @@ import pytest
 from reconciler.changes.change import AppChange, Changeset
 from reconciler.changes.diff import diff
 from reconciler.changes.message import message
-from reconciler.model import App, AppKey, Cluster, PolicyInEffect, PushPolicy, Snapshot
+from reconciler.model import (
+    App,
+    AppKey,
+    Cluster,
+    MatchInEffect,
+    PolicyInEffect,
+    PushPolicy,
+    RuleInEffect,
+    Snapshot,
+)
 from tests.builders import make_app, make_snapshot
 
 GI = 1 << 30
@@ -448,6 +457,21 @@ SITUATIONS: Mapping[str, Situation] = {
         policy: push on HelmUpdate → AnyChange
         policy: interval 10m → 5m
         policy: settle 5s → 30s
+        """,
+    ),
+    "a rule is put before another": Situation(
+        have(shop(), rules=(RuleInEffect(action="Record", match=MatchInEffect(namespaces=("dev-*",))),)),
+        have(
+            shop(),
+            rules=(
+                RuleInEffect(
+                    action="Push", match=MatchInEffect(releases=("shop",), fields=("pod_info.image",))
+                ),
+                RuleInEffect(action="Record", match=MatchInEffect(namespaces=("dev-*",))),
+            ),
+        ),
+        """
+        policy: new rule 1: Push pod_info.image of shop
         """,
     ),
     "people must approve from now on": Situation(

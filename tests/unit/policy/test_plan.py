@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.model import App, AppKey, PolicyInEffect, PushPolicy
+from reconciler.model import App, AppKey, MatchInEffect, PolicyInEffect, PushPolicy, RuleInEffect
 from reconciler.policy import protocol
 from reconciler.policy.entry import EMPTY, Entry
 from reconciler.policy.plan import Plan, plan
@@ -19,6 +19,11 @@ DEFAULT = PolicyInEffect()
 DENIED = PolicyInEffect(denyNamespaces=("def*",))
 STOPPED = PolicyInEffect(stop=True)
 NEVER = PolicyInEffect(push=PushPolicy(on="Never"))
+HERE, ELSEWHERE = MatchInEffect(namespaces=("def*",)), MatchInEffect(namespaces=("other",))
+
+
+def never_but(*rules: RuleInEffect) -> PolicyInEffect:
+    return PolicyInEffect(push=PushPolicy(on="Never"), rules=rules)
 
 
 def told(*apps: App, answered: bool = True) -> Entry:
@@ -111,6 +116,49 @@ def test_what_must_wait_is_held_with_its_reason_and_not_pending(
     assert {key: held.reason for key, held in result.held.items()} == {KEY: reason}
 
 
+@pytest.mark.parametrize(
+    ("rules", "approved", "entry", "pushed", "held"),
+    [
+        pytest.param(
+            (RuleInEffect(action="Push", match=HERE),), B, told(A), True, False, id="what it pushes"
+        ),
+        pytest.param(
+            (RuleInEffect(action="Push", match=ELSEWHERE),), B, told(A), False, True, id="another's"
+        ),
+        pytest.param(
+            (RuleInEffect(action="Record", match=HERE), RuleInEffect(action="Push")),
+            B,
+            told(A),
+            False,
+            True,
+            id="a rule that is never reached",
+        ),
+        pytest.param(
+            (RuleInEffect(action="Push", match=MatchInEffect(fields=("pod_info.status",))),),
+            B,
+            told(A),
+            False,
+            False,
+            id="what it does not push is not worth it, as by any list",
+        ),
+        pytest.param(
+            (RuleInEffect(action="Push", match=MatchInEffect(fields=("pod_info.status",))),),
+            A,
+            told(A, B, answered=False),
+            True,
+            False,
+            id="what is in doubt is told until it is acknowledged",
+        ),
+    ],
+)
+def test_a_rule_that_pushes_comes_before_never(
+    rules: tuple[RuleInEffect, ...], approved: App, entry: Entry, pushed: bool, held: bool
+) -> None:
+    result = planned(approved, entry, never_but(*rules))
+    assert (bool(result.pushes), KEY in result.held) == (pushed, held)
+    assert all(one.reason is Reason.NEVER for one in result.held.values())
+
+
 def test_a_denied_app_is_not_told_uninstalled_even_when_it_is_gone() -> None:
     result = planned(None, told(A), DENIED, gone=True)
     assert (result.pushes, result.held[KEY].reason) == ((), Reason.DENIED)
@@ -125,6 +173,8 @@ def test_nothing_is_held_where_nothing_differs(policy: PolicyInEffect) -> None:
     ("approved", "entry", "unsettled", "pushes"),
     [
         pytest.param(A, told(STARTING), STARTING.digest, 1, id="the first quiet state is pushed"),
+        pytest.param(A, told(STARTING), "", 1, id="also when it was recorded before it was quiet"),
+        pytest.param(A, told(A), "", 0, id="but not again"),
         pytest.param(STARTING, told(STARTING), STARTING.digest, 0, id="not before there is one"),
         pytest.param(A, told(STARTING), None, 0, id="later changes of pods are not"),
         pytest.param(
@@ -139,7 +189,7 @@ def test_nothing_is_held_where_nothing_differs(policy: PolicyInEffect) -> None:
 def test_an_install_told_before_it_had_settled_is_told_once_more(
     approved: App, entry: Entry, unsettled: str | None, pushes: int
 ) -> None:
-    result = planned(approved, entry, unsettled={KEY: unsettled} if unsettled else {})
+    result = planned(approved, entry, unsettled={} if unsettled is None else {KEY: unsettled})
     assert len(result.pushes) == pushes
     assert all(push.why == "completes what was told before it had settled" for push in result.pushes)
 

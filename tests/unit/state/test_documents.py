@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from reconciler.errors import FormatError
-from reconciler.model import FORMAT, App, Cluster, encode
+from reconciler.model import FORMAT, App, Cluster, MatchInEffect, PolicyInEffect, RuleInEffect, encode
 from reconciler.state.documents import (
     dump_app,
     dump_cluster,
@@ -109,6 +109,29 @@ class TestText:
             "    approval: Automatic\n"
             "unreadable: []\n"
         )
+
+    def test_cluster_yaml_has_the_rules_where_there_are_any_without_what_they_leave_out(self) -> None:
+        match = MatchInEffect(namespaces=("*", "dev-[ab]"), fields=("pod_info",), operations=("change",))
+        rules = (RuleInEffect(match=match, action="Ignore"), RuleInEffect(action="Push"))
+        cluster = Cluster(policy=PolicyInEffect(rules=rules))
+        text = dump_cluster(cluster)
+        assert (
+            "    approval: Automatic\n"
+            "  rules:\n"
+            "  - match:\n"
+            "      namespaces:\n"
+            "      - '*'\n"
+            "      - dev-[ab]\n"
+            "      fields:\n"
+            "      - pod_info\n"
+            "      operations:\n"
+            "      - change\n"
+            "    action: Ignore\n"
+            "  - action: Push\n"
+            "unreadable: []\n"
+        ) in text.decode()
+        assert load_cluster(text, WHERE) == cluster
+        assert msgspec.json.decode(encode(cluster), type=Cluster) == cluster
 
     def test_a_value_that_occurs_twice_is_written_twice_without_anchors(self) -> None:
         name = "a name that occurs twice"
