@@ -156,7 +156,7 @@ def _diff(command: argparse.ArgumentParser) -> None:
         command.add_argument(
             side,
             metavar=side.upper(),
-            help="a revision, observed, delivered, a date (2026-11-21T09:00Z), a file, or cluster",
+            help="a revision, observed, approved, delivered, a date (2026-11-21T09:00Z), a file, or cluster",
         )
 
 
