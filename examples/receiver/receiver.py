@@ -169,6 +169,9 @@ def handler_for(receiver: Receiver, token: str, show: bool) -> type[BaseHTTPRequ
                 self.close_connection = True
                 return self._reply(Reply(413, f"a push has at most {LARGEST} bytes"))
             body = self.rfile.read(length)
+            if len(body) < length:  # who sent it is gone
+                self.close_connection = True
+                return None
             fault = receiver.next_fault()
             if fault.isdigit():
                 return self._reply(Reply(int(fault), "as asked for"))

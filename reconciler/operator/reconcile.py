@@ -14,12 +14,13 @@ import msgspec
 
 from reconciler.changes.change import Changeset
 from reconciler.delivery import deliver
-from reconciler.errors import LostRaceError, ReconcilerError, SpecError, TooLargeError, UsageError
+from reconciler.errors import LostRaceError, ReconcilerError, TooLargeError, UsageError
 from reconciler.inventory.fold import Inventory, fold
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.approving import RETRY, Approvals, foreseen
 from reconciler.operator.clock import Clock
+from reconciler.operator.glance import Known, is_idle
 from reconciler.operator.identity import Whose
 from reconciler.operator.leadership import Leadership, text_of
 from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
@@ -44,6 +45,10 @@ class Source(Protocol):
     """Where looks come from: a live cluster, or a recording. Raises KubernetesError when there is none."""
 
     async def look(self, policy: PolicyInEffect) -> Look: ...
+
+    def rest(self) -> None:
+        """Nothing is to be looked at until the next look."""
+        ...
 
 
 class Basis(msgspec.Struct, frozen=True):
@@ -87,6 +92,7 @@ class Reconciler:
         self._basis: Basis | None = None
         self._tip: Recorded | None = None
         self._notices: tuple[str, ...] = ()
+        self._known: Known | None = None
         self._approvals = Approvals(leadership.ledger)
         self._braking = NOTHING
 
@@ -101,14 +107,18 @@ class Reconciler:
         )
         stage, policy, look = Stage.COLLECT, self._policy(project), None
         try:
-            if unsupported := project.spec.unsupported():
-                raise SpecError("; ".join(unsupported))
             self._hold(policy, None)
-            look = None if policy.stop else await self._look(project, policy)
+            if policy.stop:
+                self._source.rest()
+            else:
+                look = await self._look(project, policy)
             stage = Stage.RECORD
             if look is not None:
                 names = {(release.namespace, release.name) for release in look.releases}
                 result = msgspec.structs.replace(result, gaps=look.gaps, releases=len(names))
+                if (seen := self._glance(project, policy, look, result)) is not None:
+                    return seen
+            self._known = None
             return await self._record(project, policy, look, result)
         except UsageError:
             raise
@@ -131,8 +141,6 @@ class Reconciler:
 
     async def preview(self, project: Project) -> Preview:
         """What a reconcile would record and send, without an effect anywhere. Raises what goes wrong."""
-        if unsupported := project.spec.unsupported():
-            raise SpecError("; ".join(unsupported))
         policy, store = self._policy(project), await self._store_of(project)
         view = await self._leadership.ledger.load()
         look = await self._source.look(policy)
@@ -193,8 +201,9 @@ class Reconciler:
         return await self._leadership.show_delivered(self._store[1], self._whose)
 
     def rest(self) -> None:
-        """There is no project to serve: nothing more is told until there is one."""
-        self._basis, self._tracked, self._braking = None, {}, NOTHING
+        """There is no project to serve: nothing more is told until there is one, and nothing looked at."""
+        self._basis, self._tracked, self._braking, self._known = None, {}, NOTHING, None
+        self._source.rest()
 
     def _hold(self, policy: PolicyInEffect, look: Look | None) -> None:
         """Hold back at once what must not be told any more, recorded or not: a namespace that was denied,
@@ -262,6 +271,41 @@ class Reconciler:
                     raise
         raise AssertionError("the last race returns or raises")
 
+    def _glance(self, project: Project, policy: PolicyInEffect, look: Look, result: Result) -> Result | None:
+        """What a look means that changes nothing; None where it may, or a whole round is due."""
+        known, basis, now = self._known, self._basis, self._clock.monotonic()
+        on = known.ground(self._leadership.ledger.known, now=now) if known is not None else None
+        this = known.round(project, policy, look) if known is not None else None
+        if on is None or this is None or basis is None:
+            return None
+        step = self._step(this, look, on)
+        if not is_idle(step, on):
+            return None
+        self._tracked = step.observation.tracked
+        self._basis = Basis(basis.recorded, step.inventory, policy, basis.approval)
+        result = msgspec.structs.replace(
+            result, cluster_uuid=self._whose.cluster_uuid, kube_system_uid=self._whose.kube_system_uid
+        )
+        return self._seen(result, this, step, on.view)
+
+    def _seen(self, result: Result, this: Round, step: Step, view: LedgerView) -> Result:
+        """The result of a look, as what it found stands now."""
+        approving, next_look = self._approvals.approving, step.observation.next_look
+        if approving is not None and approving.trouble:
+            next_look = RETRY if next_look is None else min(next_look, RETRY)
+        return msgspec.structs.replace(
+            result,
+            inventory=step.inventory,
+            recorded=self._tip,
+            notices=self._notices,
+            signing_key=this.store.signing_key,
+            waiting=step.held,
+            next_look=next_look,
+            delivery=self._delivery(view),
+            braking=step.braking,
+            approving=approving,
+        )
+
     def _step(self, this: Round, look: Look, on: Ground) -> Step:
         return step_of(
             this,
@@ -282,8 +326,7 @@ class Reconciler:
         if step.is_premature:
             view = await self._leadership.keep(None, braking.memory, view)
         else:
-            marks = {**step.marks, **step.recordable.mark_unsettled}
-            view = await self._leadership.keep(marks, braking.memory, view)
+            view = await self._leadership.keep(step.kept, braking.memory, view)
             if braking.course.releases and step.decision.snapshot.apps.keys().isdisjoint(braking.keys):
                 view = _forgotten(view)
             if step.decision.changes or (tip is not None and tip.repairs):
@@ -292,27 +335,13 @@ class Reconciler:
             elif tip is not None:
                 view = await self._leadership.remember(tip, view, on.course)
         await self._approvals.read(this, view, tip)
-        approving, next_look = self._approvals.approving, step.observation.next_look
-        if approving is not None and approving.trouble:
-            next_look = RETRY if next_look is None else min(next_look, RETRY)
         self._tracked, self._tip, self._notices = step.observation.tracked, tip, this.track.notices
         self._basis, self._braking = None, braking
         if not (step.is_premature and on.is_wanting):
             recorded = tip.snapshot.apps if tip is not None else {}
             self._basis = Basis(recorded, step.inventory, this.policy, self._approvals.approval)
-        return msgspec.structs.replace(
-            result,
-            inventory=step.inventory,
-            recorded=tip,
-            changes=changes,
-            notices=self._notices,
-            signing_key=this.store.signing_key,
-            waiting=step.held,
-            next_look=next_look,
-            delivery=self._delivery(view),
-            braking=braking,
-            approving=approving,
-        )
+            self._known = Known(this, tip, on.course, self._clock.monotonic())
+        return self._seen(msgspec.structs.replace(result, changes=changes), this, step, view)
 
     async def _stop(self, this: Round, on: Ground, result: Result) -> Result:
         """Say once that it was stopped, and touch nothing else; that commit leaves no older record behind,

@@ -306,18 +306,3 @@ class Spec(Policy, frozen=True, kw_only=True):
             push=PushPolicy(on=self.push.resolved(has_api=has_api), approval=self.push.approval),
             rules=tuple(rule.in_effect() for rule in self.rules) or UNSET,
         )
-
-    def unsupported(self) -> tuple[str, ...]:
-        """What is asked for and this version does not do, a sentence each.
-
-        A project with any of these is not served: a field that is accepted and has no effect misleads.
-        """
-        asked = (
-            ("push.approval", "Required", self.push.approval == "Required"),
-            ("brake.percent", f"anything but {Brake().percent}", self.brake != Brake()),
-        )
-        return tuple(
-            f"spec.{field}: {what} is not supported by this version"
-            for field, what, is_asked in asked
-            if is_asked
-        )

@@ -55,7 +55,7 @@ Objects = Mapping[Kind, Mapping[str, tuple[object, ...]]]
 
 class StandInCluster:
     """``gaps``: what cannot be listed at present; ``away``: nothing can. ``empty``: namespaces that are
-    there with nothing in them. Names are ``namespace/name``."""
+    there even with nothing in them; ``ending``: those that are being deleted. Names: ``namespace/name``."""
 
     def __init__(self, clock: VirtualClock, uid: str = KUBE_SYSTEM_UID) -> None:
         self.uid = uid
@@ -63,7 +63,9 @@ class StandInCluster:
         self.secrets: dict[str, UuidSecret] = {}
         self.gaps: tuple[Gap, ...] = ()
         self.away = False
+        self.lies = False
         self.empty: set[str] = set()
+        self.ending: set[str] = set()
         self._clock = clock
         self._before: dict[AppKey, int] = {}
 
@@ -115,9 +117,9 @@ class StandInCluster:
     def objects(self) -> Objects:
         """Everything that there is now."""
         found: dict[Kind, dict[str, list[object]]] = {kind: {} for kind in Kind}
-        for key, release in sorted(self.releases.items()):
+        for key, release in sorted(self.releases.items()) if not self.lies else ():
             put: dict[Kind, list[object]] = {
-                Kind.NAMESPACES: [Namespace(key.namespace, f"uid-{key.namespace}")],
+                Kind.NAMESPACES: [self._namespace(key.namespace)],
                 Kind.RELEASE_SECRETS: _stored(key, release, self._clock),
                 Kind.PODS: _pods(key, release),
                 Kind.SERVICES: [Service(_meta(key, key.name), "ClusterIP", release.ports)],
@@ -127,10 +129,13 @@ class StandInCluster:
             for kind, some in put.items():
                 found[kind].setdefault(key.namespace, []).extend(some)
         for namespace in self.empty:
-            found[Kind.NAMESPACES].setdefault(namespace, []).append(Namespace(namespace, f"uid-{namespace}"))
+            found[Kind.NAMESPACES].setdefault(namespace, []).append(self._namespace(namespace))
         for namespace, secret in self.secrets.items():
             found[Kind.UUID_SECRETS][namespace] = [secret]
         return {kind: {place: tuple(some) for place, some in where.items()} for kind, where in found.items()}
+
+    def _namespace(self, name: str) -> Namespace:
+        return Namespace(name, f"uid-{name}", terminating=name in self.ending)
 
 
 class StandInSource:

@@ -29,7 +29,6 @@ def test_the_recordings_are_small_and_hold_no_values() -> None:
 def test_the_project_keeps_its_state_where_it_is_told() -> None:
     project = read_project(DEMO, "file:///tmp/demo.git")
     assert project.spec.state == GitState(url="file:///tmp/demo.git")
-    assert not project.spec.unsupported()
 
 
 @pytest.mark.parametrize(

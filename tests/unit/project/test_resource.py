@@ -115,7 +115,6 @@ def test_fields_of_the_upstream_operator_are_accepted_and_named() -> None:
     upstream = {"denyNamespaces": ["a"], "monitoring": {"enable": True}, "helm": [], "cve": None}
     spec = parse_project(resource(upstream)).spec
     assert spec == Spec(deny_namespaces=("a",), ignored=("monitoring", "helm"))
-    assert spec.unsupported() == ()
 
 
 @pytest.mark.parametrize("bad", BAD_SPECS, ids=lambda bad: bad.what)

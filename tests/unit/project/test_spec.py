@@ -1,5 +1,3 @@
-from typing import Any
-
 import msgspec
 import pytest
 
@@ -62,44 +60,6 @@ def test_push_on_is_helm_update_by_default_and_never_without_an_api(
     spec = Spec(push=PushSpec(on=on))
     assert spec.push.resolved(has_api=has_api) == resolved
     assert spec.in_effect(has_api=has_api).push.on == resolved
-
-
-FILE = GitState(url="file:///srv/record.git")
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"brake": Brake(percent=50)}, "spec.brake.percent: anything but 30"),
-        (
-            {
-                "state": GitState(url="file:///x", branch="observed/{cluster_uuid}"),
-                "push": PushSpec(approval="Required"),
-            },
-            "spec.push.approval: Required",
-        ),
-    ],
-)
-def test_what_this_version_does_not_do_is_named_and_not_silently_ignored(
-    fields: dict[str, Any], message: str
-) -> None:
-    assert Spec(**fields).unsupported() == (f"{message} is not supported by this version",)
-
-
-@pytest.mark.parametrize("state", [ConfigMapState(), ConfigMapState(namespace="elsewhere", history=7), FILE])
-def test_what_this_version_does_is_not_called_unsupported(state: GitState | ConfigMapState) -> None:
-    spec = Spec(
-        cluster_name="prod",
-        stop=True,
-        deny_namespaces=("kube-*",),
-        interval=Duration(hours=1),
-        settle=Duration(),
-        push=PushSpec(on="AnyChange"),
-        rules=(Rule(action="Ignore", match=Match(fields=("pod_info",))),),
-        state=state,
-        ignored=("helm",),
-    )
-    assert spec.unsupported() == ()
 
 
 def test_a_rule_may_name_what_happens_to_an_app_in_the_cluster() -> None:
