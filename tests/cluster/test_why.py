@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cluster.chain import NewChain, StoreKind
+from tests.cluster.chain import NewChain, StoreKind, git
 from tests.cluster.commands import Hossted, install, user
 from tests.controlplane.cluster import CHARTS
 
@@ -89,6 +89,62 @@ async def test_what_is_held_by_the_policy_is_told_by_its_name(new_chain: NewChai
         done = await hossted("why", "default/test", "-o", "json")
         assert (json.loads(done.out)["standing"], done.status) == (standing, 0)
     chain.agreement = False  # nothing is listed any more
+
+
+async def test_removals_that_are_too_many_and_a_store_that_is_away_are_told_as_the_operator_has_them(
+    new_chain: NewChain, hossted: Hossted
+) -> None:
+    chain = await new_chain()
+    names = [f"app-{number}" for number in range(6)]
+    for name in names:
+        install(chain.plane, name, "bare")
+    await chain.settle()
+    chain.plane.helm("uninstall", *names)
+    await chain.settle()
+    await chain.status()
+    held = await hossted("why", "default/app-3")
+    assert (held.status, held.err) == (1, "")
+    answer, *_ = held.out.splitlines()
+    assert answer.startswith(
+        "default/app-3 is gone from the cluster, and still on record: 6 of 6 apps are gone at once"
+    )
+    assert "or you confirm it: kubectl annotate hosstedproject hossted hossted.com/confirm-remov" in answer
+
+    chain.repository.rename(chain.repository.with_name("elsewhere"))
+    await chain.look()
+    await chain.status()
+    away = await hossted("why", "default/app-3")
+    assert away.status == 1
+    assert away.err.startswith("note: the record cannot be read (")
+    assert away.out.startswith(
+        "default/app-3 waits for the record, and nothing is told before it is recorded: "
+    )
+    chain.repository.with_name("elsewhere").rename(chain.repository)
+    await chain.look()
+
+
+async def test_what_people_must_approve_waits_for_them_and_is_told_then(
+    new_chain: NewChain, hossted: Hossted
+) -> None:
+    chain = await new_chain()
+    state = {
+        "url": f"file://{chain.repository}",
+        "branch": "observed/{cluster_uuid}",
+        "approvedBranch": "approved/{cluster_uuid}",
+    }
+    chain.edit(state={"git": state}, push={"approval": "Required"})
+    install(chain.plane, "test", "bare")
+    await chain.settle()
+    await chain.status()
+    waits = await hossted("why", "default/test")
+    assert (waits.status, waits.err) == (1, "")
+    answer, *_ = waits.out.splitlines()
+    assert "default/test is not told: it was never told, and waits for approval on the branch" in answer
+    branch = answer.split()[-1]
+    assert branch.startswith("approved/K-")
+    git(chain.repository, "branch", branch, branch.replace("approved/", "observed/"))
+    await chain.settle()
+    assert (await hossted("why", "default/test")).out.startswith("the API knows default/test as it is")
 
 
 async def test_what_may_not_be_read_is_said_beside_the_answer(new_chain: NewChain, hossted: Hossted) -> None:
