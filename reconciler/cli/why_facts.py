@@ -14,6 +14,7 @@ from reconciler.operator.standing import Facts
 from reconciler.policy.approval import REQUIRED, Approval
 from reconciler.policy.brake import CONFIRM, NOTHING, Braking, brake
 from reconciler.policy.entry import EMPTY, LedgerFacts, LedgerView
+from reconciler.policy.rules import rules_of
 from reconciler.project import Project, Spec
 from reconciler.state.store import Recorded, Revision, Track
 
@@ -44,6 +45,8 @@ async def gather(target: Target, key: AppKey, *, asks_cluster: bool) -> Facts:
     project = await target.project() if asks_cluster else Project(name="")
     look = await _look(target) if asks_cluster else None
     policy = _policy(target, project, tip) if asks_cluster else _policy_of(tip)
+    if look is not None:
+        look = rules_of(policy).compared(look, recorded)
     approved = await _approved(target, policy, ledger, tip, readable=not no_record)
     entries = ledger.entries if ledger is not None else {}
     marks = ledger.facts.unsettled if ledger is not None else {}

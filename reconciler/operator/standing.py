@@ -33,10 +33,10 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     ``recorded``: as the newest revision has it; ``last``: the newest revision that changed it, and
     ``previous`` what it was before; ``entry``: of the ledger, EMPTY where that has none, None where it cannot
-    be read; ``unsettled``: the ledger's mark; ``look``: None where the cluster is not asked; ``braking``: of
-    the same look; ``approval``: None unless people approve, on ``approved_branch``, and that can be read;
-    ``no_record``, ``no_approval``: why they cannot be read, "" where they can; ``others``: every app that
-    anybody knows of; ``at``: now.
+    be read; ``unsettled``: the ledger's mark; ``look``: with what is ignored masked, None where the cluster
+    is not asked; ``braking``: of the same look; ``approval``: None unless people approve, on the branch
+    ``approved_branch``, and that can be read; ``no_record``, ``no_approval``: why they cannot be read, ""
+    where they can; ``others``: every app that anybody knows of; ``at``: now.
     """
 
     key: AppKey
@@ -64,8 +64,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def live(self) -> App | None:
         """What the cluster has, as it would be recorded."""
-        live = self.look.apps.get(self.key) if self.look is not None else None
-        return None if live is None else rules_of(self.policy).masked(self.recorded, live)
+        return self.look.apps.get(self.key) if self.look is not None else None
 
     @property
     def was_ever(self) -> bool:

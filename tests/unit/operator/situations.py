@@ -20,6 +20,7 @@ from reconciler.policy.approval import REQUIRED, Approval
 from reconciler.policy.brake import brake
 from reconciler.policy.entry import EMPTY, Acked, Entry, Rejected, Sending
 from reconciler.policy.protocol import told_digest
+from reconciler.policy.rules import rules_of
 from reconciler.project import Condition, Status
 from reconciler.state.store import Message, Revision
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
@@ -123,6 +124,10 @@ BRAKED = brake(
     confirmation="",
 )
 
+IGNORING = policy(
+    rules=(RuleInEffect(match=MatchInEffect(fields=("pod_info", "pod_info.image")), action="Ignore"),)
+)
+
 SITUATIONS = {
     "told": Situation(
         facts(entry=Entry(acked=acked(V2, K2, 4.1), last_key=K2)),
@@ -210,16 +215,7 @@ SITUATIONS = {
         facts(IMAGE, policy=policy(rules=(RuleInEffect(action="Push"),))), Standing.PENDING
     ),
     "a rule ignores": Situation(
-        facts(
-            V1,
-            look=look(IMAGE),
-            policy=policy(
-                rules=(
-                    RuleInEffect(match=MatchInEffect(fields=("pod_info", "pod_info.image")), action="Ignore"),
-                )
-            ),
-        ),
-        Standing.TOLD,
+        facts(V1, look=rules_of(IGNORING).compared(look(IMAGE), {KEY: V1}), policy=IGNORING), Standing.TOLD
     ),
     "new": Situation(facts(None, EMPTY, last=None, look=look(V1), others=frozenset({KEY})), Standing.SETTLE),
     "helm is at it": Situation(
