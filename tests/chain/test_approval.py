@@ -16,7 +16,7 @@ from reconciler.project import GitState
 from tests.chain.approvers import AUTOMATIC, REQUIRED, Approver, ReviewedDisk, names
 from tests.chain.faults import Crash, When
 from tests.chain.world import World
-from tests.git.factory import git
+from tests.git.factory import files, git
 from tests.web.world import RecordingReceiver
 
 AWAY = StoreError("the repository cannot be reached")
@@ -188,6 +188,27 @@ async def test_the_branch_is_deleted_after_the_merge_and_made_again(world: World
     await world.converge()
     assert sorted(world.told[1:]) == ["ops/other 1 uninstalled", "shop/db 2 deployed"]
     await world.check()
+
+
+async def test_a_new_branch_that_lacks_what_was_there_when_approval_began_approves_its_end(
+    world: World, approver: Approver
+) -> None:
+    world.spec(push=AUTOMATIC)
+    await world.converge()
+    approver.merge()
+    world.spec(push=REQUIRED)
+    await world.converge()
+    approver.delete_branch()
+    world.cluster.upgrade("shop/web", "shop/db")
+    world.cluster.uninstall("ops/other")
+    await world.converge()
+    assert world.told == []
+    approver.approve("shop/web")
+    assert isinstance(world.disk, ReviewedDisk)
+    assert list(files(world.disk.remote, approver.approved)) == [approver.path("shop/web")]
+    await world.converge()
+    assert sorted(world.told) == ["ops/other 1 uninstalled", "shop/web 2 deployed"]
+    assert await held(world) == {"shop/db": Reason.ABSENCE_UNPROVEN}
 
 
 async def test_a_branch_that_is_moved_back_takes_its_approval_back_before_it_was_told(
@@ -658,6 +679,24 @@ async def test_what_another_writer_told_is_not_guessed_from_the_record(
     await world.converge()
     assert sorted(set(world.told)) == ["ops/other 1 deployed", "shop/db 1 deployed", "shop/web 1 deployed"]
     assert await held(world) == {"shop/web": Reason.UNAPPROVED}
+
+
+async def test_another_endpoint_is_told_what_is_approved_and_all_of_it_when_nobody_need_approve(
+    world: World, approver: Approver
+) -> None:
+    world.cluster.upgrade("shop/web", "shop/db")
+    await world.converge()
+    approver.approve("shop/web")
+    await world.converge()
+    world.url = f"{world.url}/v2"
+    world.receiver.apps.clear()
+    await world.start()
+    await world.converge()
+    assert world.knows() == {"shop/web": "2 deployed"}
+    assert await held(world) == dict.fromkeys(["ops/other", "shop/db"], Reason.UNAPPROVED)
+    world.spec(push=AUTOMATIC)
+    await world.converge()
+    await world.check()
 
 
 # Beside it
