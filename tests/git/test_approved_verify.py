@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from reconciler.state.documents import dump_app
 from reconciler.state.git import objects
 from reconciler.state.git.branches import Branches
 from reconciler.state.git.plumbing import Repository
@@ -16,7 +17,7 @@ from reconciler.state.git.store import GitStore
 from reconciler.state.verify.git_track import Wanted, verify_track
 from reconciler.state.verify.report import Report
 from tests.builders import CLUSTER_UUID
-from tests.git.approvals import APPROVED, Approvals, path_of
+from tests.git.approvals import APPROVED, Approvals, app, path_of
 from tests.git.factory import BRANCH, GitFactory, commit_as_a_person, git
 
 NAMED = re.compile(r"(?:approves|has) a (?P<file>\S+) that was never observed")
@@ -44,7 +45,9 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=10)
+@example([("edit the record", "a"), ("approve the edited", "a"), ("upgrade", "b"), ("approve", "b")])
+@example([("write", "a"), ("upgrade", "a"), ("link", "b"), ("approve the first", "b"), ("rename", "b")])
+@settings(max_examples=8)
 @given(actions=ACTIONS)
 def test_both_name_the_same_files(actions: list[tuple[str, str]]) -> None:
     with TemporaryDirectory() as name:
@@ -65,7 +68,7 @@ async def _agree(folder: Path, actions: list[tuple[str, str]]) -> None:
             await place.record(**apps)
         elif action == "edit the record":
             # What was done there is undone by the next revision, and may be approved all the same.
-            edited = commit_as_a_person(factory.repository, {path_of(name): f"edited: {number}\n"})
+            edited = commit_as_a_person(factory.repository, {path_of(name): _document(name, 100 + number)})
             place.newest = await place.track.tip()
             apps["c"] = number + 1
             await place.record(**apps)
@@ -78,6 +81,11 @@ async def _agree(folder: Path, actions: list[tuple[str, str]]) -> None:
     await store.close()
 
 
+def _document(name: str, revision: int) -> str:
+    """As the reconciler would write it, of a revision that the cluster never had."""
+    return dump_app(app(name, revision)).decode()
+
+
 def _on_the_branch(place: Approvals, action: str, name: str, number: int, commits: dict[str, str]) -> None:
     place.checkout()
     copy = place.copy
@@ -86,7 +94,7 @@ def _on_the_branch(place: Approvals, action: str, name: str, number: int, commit
             commit = commits.get(action.removeprefix("approve the "), f"origin/{BRANCH}")
             git(copy, "checkout", "--quiet", commit, "--", path_of(name))
         case "write":
-            (copy / path_of(name)).write_text(f"written: {number}\n")
+            (copy / path_of(name)).write_text(_document(name, 200 + number))
         case "link":
             (copy / path_of(name)).unlink(missing_ok=True)
             (copy / path_of(name)).symlink_to(f"nothing-{number}")
