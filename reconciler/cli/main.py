@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "why": "why the API was told of an app, or was not, and what it waits for",
     "blame": "each line of an app's document: the revision that last changed it, and whether the API knows",
     "diff": "compare two of: a revision, a track, a date, a file, the cluster",
+    "policy": "explain: the rules as they are applied, in one list",
     "verify": "whether the record can be believed: digests, signatures, order, and the time it covers",
     "signers": "print the line that allows the reconciler's key, for git's allowed_signers",
     "record": "write a recording of a live cluster, with everything secret left out",
@@ -160,6 +161,13 @@ def _diff(command: argparse.ArgumentParser) -> None:
         )
 
 
+def _policy(command: argparse.ArgumentParser) -> None:
+    _cluster(command)
+    _output(command, "text", "json")
+    command.add_argument("what", choices=("explain",), help="print the rules, numbered, with what each does")
+    command.add_argument("--project", type=Path, metavar="FILE", help="the project, instead of the cluster's")
+
+
 def _verify(command: argparse.ArgumentParser) -> None:
     _store(command)
     _output(command, "text", "json")
@@ -218,6 +226,7 @@ _ARGUMENTS: Final = {
     "why": _one_app,
     "blame": _one_app,
     "diff": _diff,
+    "policy": _policy,
     "verify": _verify,
     "signers": _signers,
     "record": _record,
