@@ -69,6 +69,20 @@ def test_diff_is_in_colour_on_a_terminal(repository: Path, tmp_path: Path) -> No
     )
 
 
+def test_the_answer_to_why_is_bold_on_a_terminal(repository: Path, tmp_path: Path) -> None:
+    write_ledger(repository, CLUSTER_UUID)
+    shown = on_a_terminal(repository, tmp_path, "why", "default/test")
+    assert "\x1b[1mdefault/test is recorded, and told with the next delivery\x1b[0m" in shown
+
+
+def test_blame_is_a_table_on_a_terminal(repository: Path, tmp_path: Path) -> None:
+    write_ledger(repository, CLUSTER_UUID)
+    shown = on_a_terminal(repository, tmp_path, "blame", "default/test")
+    assert "DOCUMENT" in shown
+    (line,) = [line for line in shown.splitlines() if "revision: 2" in line]
+    assert "not told      revision: 2" in line
+
+
 def on_a_terminal(repository: Path, folder: Path, *words: str) -> str:
     """What a command shows on a terminal of 80 columns."""
     ours, theirs = os.openpty()
