@@ -1,13 +1,17 @@
 """``once --from``: a recorded cluster into a git store, as a person or a CI job runs it."""
 
+import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 
 import git
+import msgspec
 import pytest
 
 from reconciler.cli.main import main
+from reconciler.inventory.recording import read_recording, write_recording
 
 RECORDINGS = Path(__file__).parents[2] / "examples" / "demo" / "recordings"
 
@@ -68,6 +72,39 @@ def test_a_dry_run_shows_it_and_records_nothing(once: Once) -> None:
         assert dry.status == 0
         assert "record 5 apps of cluster prod-eu\n    data/nightly" in dry.out
         assert "would push nothing: HOSSTED_API_URL is not set" in dry.out
+
+
+@pytest.fixture
+def emptied(tmp_path: Path) -> Callable[[timedelta], str]:
+    """The first recording without any release, taken so much later."""
+
+    def take(later: timedelta) -> str:
+        folder = tmp_path / f"emptied-{later.total_seconds():.0f}"
+        shutil.copytree(RECORDINGS / "01-first", folder)
+        look = msgspec.structs.replace(read_recording(folder), releases=())
+        write_recording(msgspec.structs.replace(look, taken_at=look.taken_at + later), folder)
+        return str(folder)
+
+    return take
+
+
+def test_removals_that_are_held_are_said_and_the_exit_status_is_1_until_a_later_recording_agrees(
+    once: Once, emptied: Callable[[timedelta], str]
+) -> None:
+    once("01-first")
+    dry = once(emptied(timedelta(minutes=1)), "--dry-run")
+    assert dry.status == 0
+    assert "would record nothing" in dry.out
+    assert "would hold removals: 5 of 5 apps are gone at once" in dry.out
+    for later in (timedelta(minutes=2), timedelta(minutes=11)):
+        recording = emptied(later)
+        for _ in range(2):
+            held = once(recording)
+            assert (held.status, held.out) == (1, "nothing has changed\n")
+            assert held.err.startswith("Recorded RemovalsHeld: 5 of 5 apps are gone at once")
+    agreed = once(emptied(timedelta(minutes=12)))
+    assert (agreed.status, agreed.err) == (0, "")
+    assert "5 apps uninstalled" in agreed.out
 
 
 def test_a_folder_that_is_no_recording_is_one_sentence_and_exit_status_2(once: Once) -> None:

@@ -16,6 +16,7 @@ from reconciler.operator.continuity import (
     continuity,
     missing,
     place_of,
+    vanished,
 )
 from reconciler.policy.entry import Acked, Entry, LedgerFacts, Sending
 from reconciler.policy.keys import ENTROPY, draw, drawn_at
@@ -180,3 +181,34 @@ def test_nothing_is_missing_where_there_is_no_tip() -> None:
 def test_a_key_tells_when_it_was_drawn() -> None:
     moment = datetime(2026, 11, 21, 12, 30, 0, 250_000, tzinfo=UTC)
     assert drawn_at(key_at(moment)) == moment
+
+
+DENYING = PolicyInEffect(denyNamespaces=("team-*",))
+
+
+@pytest.mark.parametrize(
+    ("namespace", "then", "now", "lost", "counts"),
+    [
+        ("team-a", DENYING, PolicyInEffect(), False, True),
+        ("team-a", DENYING, DENYING, False, False),
+        ("team-a", PolicyInEffect(), DENYING, False, False),
+        ("shop", DENYING, PolicyInEffect(), False, False),
+        ("shop", PolicyInEffect(), PolicyInEffect(), True, True),
+        ("shop", PolicyInEffect(), PolicyInEffect(), False, False),
+        ("team-a", DENYING, DENYING, True, False),
+    ],
+)
+def test_an_app_that_was_told_and_is_not_recorded_has_vanished_if_no_removal_of_it_was(
+    namespace: str, then: PolicyInEffect, now: PolicyInEffect, lost: bool, counts: bool
+) -> None:
+    """``then``: the policy of the tip; ``lost``: whether apps may be missing from it."""
+    app, here = make_app(namespace, "gone"), make_app("shop", "here")
+    cluster = msgspec.structs.replace(make_cluster(), policy=then)
+    tip = msgspec.structs.replace(
+        make_recorded(make_snapshot(here, cluster=cluster)), repairs=LOST if lost else ()
+    )
+    entries = {one.key: Entry(acked=Acked("k", one.app_uuid, NOW, one)) for one in (app, here)}
+    assert vanished(tip, entries, now) == ({app.key: app} if counts else {})
+    told_gone = {app.key: Entry(acked=Acked("k", app.app_uuid, NOW))}
+    assert vanished(tip, told_gone, now) == {}
+    assert vanished(None, entries, now) == {}
