@@ -33,7 +33,8 @@ def facts_of(
     """The ledger's facts for this leadership.
 
     ``accepted``: Instances of others that count as ours. An ``endpoint`` of "" (no API) leaves the old
-    one, so that taking the URL away for a while changes nothing. What was adopted stays.
+    one, so that taking the URL away for a while changes nothing. What was adopted stays. As another cluster,
+    which has an approved branch of its own, approval begins anew.
     """
     known = view.facts
     instances = dict.fromkeys((*known.instances, *accepted, instance))
@@ -45,6 +46,7 @@ def facts_of(
         instances=tuple(instances),
         endpoint=endpoint or known.endpoint,
         gaps=tuple(dict.fromkeys((*known.gaps, *gaps))),
+        required=known.required if known.cluster_uuid in ("", cluster_uuid) else None,
     )
     return bounded(wanted)
 

@@ -11,7 +11,7 @@ from reconciler.policy.entry import Acked, Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import acknowledge, body_of, mark
 from reconciler.project import HelmStatus, Status
 from tests.builders import CLUSTER_UUID, make_app
-from tests.unit.operator.results import KEY, NOW
+from tests.unit.operator.results import KEY, NOW, make_recorded
 
 UPSTREAM = Status(
     clusterUUID="K-up",
@@ -43,6 +43,23 @@ class TestFacts:
 
     def test_marks_of_unsettled_apps_survive_a_restart(self) -> None:
         assert made(LedgerFacts(unsettled={str(KEY): "d"})).unsettled == {str(KEY): "d"}
+
+    def test_where_approval_began_holds_for_the_same_cluster_only(self) -> None:
+        for known in ("", "K"):
+            assert made(LedgerFacts(cluster_uuid=known, required="c1")).required == "c1"
+        assert made(LedgerFacts(cluster_uuid="K-other", required="c1")).required is None
+
+
+class TestApprovedSince:
+    @pytest.mark.parametrize("required", ["", "1ff61fe915b0a7c2"])
+    def test_the_record_tells_a_new_ledger_where_approval_began(self, required: str) -> None:
+        trailers = facts.approved_since(LedgerFacts(required=required))
+        assert facts.required_since(make_recorded(trailers=trailers)) == required
+
+    def test_a_commit_of_a_time_when_nobody_need_approve_tells_nothing(self) -> None:
+        assert facts.approved_since(LedgerFacts()) == ()
+        assert facts.required_since(make_recorded()) is None
+        assert facts.required_since(None) is None
 
 
 class TestAdoptions:
