@@ -15,7 +15,7 @@ from reconciler.changes.diff import diff
 from reconciler.inventory.helm import read_payload
 from reconciler.inventory.objects import Kind
 from reconciler.model import Snapshot
-from tests.benchmarks import commit, configmap, growth, races, restart
+from tests.benchmarks import commit, configmap, delivery, growth, races, restart
 from tests.benchmarks.measure import Figure, compare
 from tests.benchmarks.verify import bench_verify
 from tests.builders import make_app, make_snapshot
@@ -91,6 +91,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
 TABLES: dict[str, Callable[[], Table]] = {
     "commit": commit.table,
     "configmap": configmap.table,
+    "delivery": delivery.table,
     "growth": growth.table,
     "races": races.table,
     "restart": restart.table,
