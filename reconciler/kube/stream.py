@@ -8,14 +8,15 @@ from contextlib import suppress
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from reconciler.kube.transport import Answer, Transport, Unanswered, lines
+from reconciler.kube.transport import Answer, Transport, lines
 
 
 class Stream:
     """The lines of a streamed answer, in order; an Answer in their place when its status is not 2xx.
 
-    Raises Unanswered when the connection cannot be made, breaks or falls silent. The thread owns the
-    answer and closes it; ``stop`` unblocks its read, so that neither task nor program waits for it.
+    Raises Unanswered when the connection cannot be made, breaks or falls silent, SettingsError when the
+    credentials were refused and cannot be loaded again. The thread owns the answer and closes it; ``stop``
+    unblocks its read, so that neither task nor program waits for it.
     """
 
     def __init__(
@@ -25,7 +26,7 @@ class Stream:
         self._path = path
         self._headers = headers
         self._read_timeout = read_timeout
-        self._queue: asyncio.Queue[bytes | Answer | Unanswered | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[bytes | Answer | BaseException | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._stopped = False
@@ -34,7 +35,7 @@ class Stream:
 
     async def __aiter__(self) -> AsyncIterator[bytes | Answer]:
         while (item := await self._queue.get()) is not None:
-            if isinstance(item, Unanswered):
+            if isinstance(item, BaseException):
                 raise item
             yield item
 
@@ -50,11 +51,11 @@ class Stream:
     def _run(self) -> None:
         try:
             self._read()
-        except Unanswered as failure:
-            self._put(failure)
         except (HTTPError, OSError, ValueError) as error:
             # ValueError: what http.client raises when a read meets a connection that was shut down.
             self._put(self._transport.unanswered(error))
+        except BaseException as error:  # whoever iterates must not wait for ever
+            self._put(error)
         self._put(None)
 
     def _read(self) -> None:
@@ -75,7 +76,7 @@ class Stream:
                 with self._lock:
                     self._response = None
 
-    def _put(self, item: bytes | Answer | Unanswered | None) -> None:
+    def _put(self, item: bytes | Answer | BaseException | None) -> None:
         # RuntimeError: the loop is closed, so nobody reads any more.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._queue.put_nowait, item)

@@ -90,20 +90,16 @@ class Transport:
         return answer
 
     def open(self, path: str, headers: Mapping[str, str], read_timeout: float) -> urllib3.BaseHTTPResponse:
-        """A GET whose answer is read as it comes; the caller closes it. Unanswered when there is none."""
-        connection = self._connection
-        try:
-            return connection.pool.urlopen(
-                "GET",
-                connection.host + path,
-                headers=self._headers(connection, headers),
-                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
-                preload_content=False,
-                retries=False,
-                redirect=False,
-            )
-        except (HTTPError, OSError) as error:
-            raise self.unanswered(error) from error
+        """A GET whose answer is read as it comes; the caller closes it. Unanswered when there is none.
+
+        An expired credential is loaded again once, as in ``send``.
+        """
+        used = self._connection
+        response = self._open(used, path, headers, read_timeout)
+        if response.status == 401:
+            response.close()
+            response = self._open(self._renewed(used), path, headers, read_timeout)
+        return response
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -144,6 +140,22 @@ class Transport:
         except (HTTPError, OSError) as error:
             raise self.unanswered(error) from error
         return Answer(response.status, response.data, response.headers.get("retry-after", ""))
+
+    def _open(
+        self, connection: _Connection, path: str, headers: Mapping[str, str], read_timeout: float
+    ) -> urllib3.BaseHTTPResponse:
+        try:
+            return connection.pool.urlopen(
+                "GET",
+                connection.host + path,
+                headers=self._headers(connection, headers),
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=read_timeout),
+                preload_content=False,
+                retries=False,
+                redirect=False,
+            )
+        except (HTTPError, OSError) as error:
+            raise self.unanswered(error) from error
 
     def _headers(self, connection: _Connection, headers: Mapping[str, str]) -> dict[str, str]:
         # It may run a plugin or read the token's file: one thread at a time.

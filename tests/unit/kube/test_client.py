@@ -156,6 +156,30 @@ async def test_a_refused_credential_is_loaded_again_once(serve: Serve, tmp_path:
     assert [one.headers["authorization"] for one in server.requests] == ["Bearer old", "Bearer new"]
 
 
+async def test_a_watch_whose_credential_is_refused_loads_it_again_once(serve: Serve, tmp_path: Path) -> None:
+    token = tmp_path / "token"
+
+    def answer(request: Request) -> Reply:
+        if request.headers["authorization"] == "Bearer new":
+            return Reply(body=[{"a": 1}])
+        token.write_text("new")
+        return status(401, "Unauthorized")
+
+    server = serve(answer)
+    token.write_text("old")
+    client = Client.connect(kubeconfig=server.kubeconfig(tokenFile=str(token)))
+    assert [line async for line in client.watch("/x", {}, 5)] == [b'{"a": 1}']
+    assert [one.headers["authorization"] for one in server.requests] == ["Bearer old", "Bearer new"]
+
+
+async def test_a_watch_whose_configuration_cannot_be_loaded_again_is_an_error(serve: Serve) -> None:
+    server = serve(lambda _: status(401, "Unauthorized"))
+    client = server.client()
+    (server.folder / "kubeconfig").write_text("{")
+    with pytest.raises(SettingsError, match="cannot be used"):
+        await anext(client.watch("/x", {}, 5))
+
+
 async def test_a_credential_that_stays_refused_is_an_error(serve: Serve) -> None:
     server = serve(lambda _: status(401, "Unauthorized"))
     with pytest.raises(KubernetesError, match="Unauthorized"):
