@@ -12,10 +12,11 @@ acknowledged and approved for what is pushed. What follows from more than one di
   ignored, a later time alone is no reinstall.
 """
 
+import fnmatch
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from types import MappingProxyType
 
@@ -149,8 +150,10 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
     def masked(self, was: App | None, live: App) -> App:
         """The app as it is compared and recorded: what is ignored has its recorded value. An app of which
         nothing is recorded is taken as it is."""
+        if was is None or not self._ignores or was.digest == live.digest:
+            return live
         ignored = self.ignored(was, live)
-        return live if was is None or not ignored else masked(was, live, ignored)
+        return masked(was, live, ignored) if ignored else live
 
     def compared(self, inventory: Inventory, recorded: Mapping[AppKey, App]) -> Inventory:
         """The inventory with its apps masked: what is ignored neither differs nor is waited for."""
@@ -215,10 +218,15 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
         if table is None:
             if len(self._tables) >= _MOST_KNOWN:
                 self._tables.clear()
-            numbered = enumerate(self.own, start=1)
-            matching = tuple((number, rule) for number, rule in numbered if _is_about(rule.match, *about))
+            numbered = enumerate(zip(self.own, self._abouts, strict=True), start=1)
+            matching = tuple((number, rule) for number, (rule, is_about) in numbered if is_about(*about))
             table = self._tables[about] = _table_of(matching, self.push_on)
         return table
+
+    @cached_property
+    def _abouts(self) -> tuple[Callable[[str, str, str], bool], ...]:
+        """Of each own rule, whether it is about an app, whatever happens to that."""
+        return tuple(_about(rule.match) for rule in self.own)
 
     def _operation(self, before: App | None, after: App | None, table: _Table) -> Operation:
         """What happened between two states, by the fields that are not ignored."""
@@ -231,10 +239,17 @@ class Rules(msgspec.Struct, frozen=True, dict=True):
         return Operation.CHANGE if Action.IGNORE in times else operation
 
 
-def _is_about(match: MatchInEffect, namespace: str, release: str, chart: str) -> bool:
-    """Whether a rule is about an app, whatever happens to it."""
-    parts = ((match.namespaces, namespace), (match.releases, release), (match.charts, chart))
-    return all(not globs or any(fnmatchcase(name, glob) for glob in globs) for globs, name in parts)
+def _about(match: MatchInEffect) -> Callable[[str, str, str], bool]:
+    """Whether an app of this namespace, release and chart is what a rule is about."""
+    parts = tuple(
+        re.compile("|".join(map(fnmatch.translate, globs))) if globs else None
+        for globs in (match.namespaces, match.releases, match.charts)
+    )
+
+    def is_about(*names: str) -> bool:
+        return all(part is None or part.match(name) for part, name in zip(parts, names, strict=True))
+
+    return is_about
 
 
 @lru_cache(maxsize=1024)
