@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from reconciler.errors import NotFoundError, ReconcilerError
+from reconciler.errors import ReconcilerError
 from reconciler.inventory.ownership import Ref
 
 T = TypeVar("T")
@@ -77,9 +77,6 @@ class Held(Generic[T]):
         self._first.set()
 
     def failed(self, error: ReconcilerError) -> None:
-        if isinstance(error, NotFoundError):  # the server has no such kind, so there is none of it
-            self.listed(())
-            return
         self.error = error
         self._first.set()
 

@@ -134,15 +134,21 @@ class Client:
         return await self._ask(_Request("DELETE", path, headers, options), bytes)
 
     async def watch(
-        self, path: str, params: Params, read_timeout: float, accept: str = JSON
+        self,
+        path: str,
+        params: Params,
+        read_timeout: float,
+        accept: str = JSON,
+        accepted: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[bytes, None]:
         """The lines of a watch until the server ends it; ``read_timeout``: seconds without any.
 
+        ``accepted`` is called when the server has begun to answer, before any line, if need be alone.
         Leaving the iteration, by ``aclose`` or by cancellation, ends the connection at once.
         """
         request = f"WATCH {path}"
         url = _url(path, {**params, "watch": "1"})
-        stream = Stream(self._transport, url, {"accept": accept}, read_timeout)
+        stream = Stream(self._transport, url, {"accept": accept}, read_timeout, accepted)
         try:
             async for item in stream:
                 if isinstance(item, Answer):

@@ -31,8 +31,13 @@ SILENCE = 70.0
 LASTING = 10.0
 """Seconds that a watch must have lasted to count as one, if nothing came of it."""
 
+GRACE = 1.0
+"""Seconds after which a watch that was accepted goes on from where it was to: a server that has forgotten
+that says so at once. The next bookmark, which proves it as well, may be a minute away."""
+
 REFUSED_AGAIN = 600.0
-"""Seconds until what is forbidden, or not served, is asked for again: that may change, and seldom does."""
+"""Seconds at most until what is forbidden, or not served, is asked for again. A permission that is a moment
+late, or away for a moment, as while roles are replaced or a server starts, is asked for after a few."""
 
 T = TypeVar("T")
 Object_contra = TypeVar("Object_contra", contravariant=True)
@@ -88,34 +93,45 @@ class Reflector(Generic[T]):
         self._random = random
         self._version = ""
         self._heard = False
+        self._is_current = False
 
     async def run(self) -> Never:
         """Reflect until cancelled. Every failure is the holder's to know, and is tried again."""
         now = asyncio.get_running_loop().time
         failures = 0
         while True:
-            self._heard, began = False, now()
+            self._heard, self._is_current = False, False
+            began: float | None = None
             error: ReconcilerError | None = None
             try:
                 if not self._version:
                     await self._list()
+                began = now()
                 await self._watch()
             except ReconcilerError as failure:
                 error = failure
             # A watch that ends at once and without a word is no success, or a bad proxy would have us spin.
-            failures = 0 if self._heard or now() - began >= LASTING else failures + 1
+            lasted = began is not None and now() - began >= LASTING
+            failures = 0 if self._heard or lasted else failures + 1
             if isinstance(error, KubernetesError) and error.status == 410:
                 self._version = ""  # what is held is old by what was missed, not wrong
                 error = error if failures > 1 else None
+            elif error is None and failures > 1:
+                error = KubernetesError(f"WATCH {self._path}: ends at once, without a word")
             if error is not None:
-                self._holder.failed(error)
-            if error is not None or failures > 1:
+                self._tell(error)
                 await self._sleep(self._pause(error, failures))
 
-    def _pause(self, error: ReconcilerError | None, failures: int) -> float:
+    def _tell(self, error: ReconcilerError) -> None:
+        if isinstance(error, NotFoundError) and self._resource.optional:
+            self._holder.listed(())  # the server has no such kind, so there is none of it
+        else:
+            self._holder.failed(error)
+
+    def _pause(self, error: ReconcilerError, failures: int) -> float:
         if isinstance(error, ForbiddenError | NotFoundError):
             self._version = ""
-            return REFUSED_AGAIN * (0.9 + 0.2 * self._random())
+            return min(REFUSED_AGAIN, 2.0 ** min(failures + 1, 10)) * (0.9 + 0.2 * self._random())
         return backoff(max(failures, 1), self._random())
 
     async def _list(self) -> None:
@@ -132,10 +148,28 @@ class Reflector(Generic[T]):
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(int(WATCH_SECONDS * (1 + self._random() / 2))),
         }
-        lines = self._client.watch(self._path, params, SILENCE, self._resource.watch_accept)
-        async with aclosing(lines):
-            async for line in lines:
-                self._take(line)
+        loop = asyncio.get_running_loop()
+        graces: list[asyncio.TimerHandle] = []
+        lines = self._client.watch(
+            self._path,
+            params,
+            SILENCE,
+            self._resource.watch_accept,
+            lambda: graces.append(loop.call_later(GRACE, self._current)),
+        )
+        try:
+            async with aclosing(lines):
+                async for line in lines:
+                    self._take(line)
+        finally:
+            for each in graces:
+                each.cancel()
+
+    def _current(self) -> None:
+        """Say once of each watch that it goes on from where it was to."""
+        if not self._is_current:
+            self._is_current = True
+            self._holder.current()
 
     def _take(self, line: bytes) -> None:
         """One event of a watch."""
@@ -149,9 +183,8 @@ class Reflector(Generic[T]):
             item = None if event.type == "BOOKMARK" else self._resource.read_one(bytes(event.object))
         except (msgspec.DecodeError, ValueError) as error:
             raise KubernetesError(f"{request}: the answer cannot be understood ({error})") from error
-        if not self._heard:
-            self._heard = True
-            self._holder.current()
+        self._heard = True
+        self._current()
         if item is not None:
             (self._holder.gone if event.type == "DELETED" else self._holder.put)(item)
 

@@ -17,7 +17,9 @@ W = TypeVar("W")
 
 
 class Resource(msgspec.Struct, Generic[T], frozen=True):
-    """How a kind is listed and watched. ``prefix``: of its API group; ``reader``: what is kept of it."""
+    """How a kind is listed and watched. ``prefix``: of its API group; ``reader``: what is kept of it;
+    ``optional``: a server that answers 404 does not have the kind. Of any other that is a failure: nothing
+    is gone because a gateway, or a server that starts, has not found it."""
 
     kind: Kind
     prefix: str
@@ -26,6 +28,7 @@ class Resource(msgspec.Struct, Generic[T], frozen=True):
     accept: str = JSON
     field_selector: str = ""
     label_selector: str = ""
+    optional: bool = False
 
     @property
     def read(self) -> Callable[[bytes], Page[T]]:

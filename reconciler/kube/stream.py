@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 
 import urllib3
@@ -16,16 +16,23 @@ class Stream:
 
     Raises Unanswered when the connection cannot be made, breaks or falls silent, SettingsError when the
     credentials were refused and cannot be loaded again. The thread owns the answer and closes it; ``stop``
-    unblocks its read, so that neither task nor program waits for it.
+    unblocks its read, so that neither task nor program waits for it. ``accepted`` is called on the loop
+    when the answer begins with 200, and never after ``stop``.
     """
 
     def __init__(
-        self, transport: Transport, path: str, headers: Mapping[str, str], read_timeout: float
+        self,
+        transport: Transport,
+        path: str,
+        headers: Mapping[str, str],
+        read_timeout: float,
+        accepted: Callable[[], None],
     ) -> None:
         self._transport = transport
         self._path = path
         self._headers = headers
         self._read_timeout = read_timeout
+        self._accepted = accepted
         self._queue: asyncio.Queue[bytes | Answer | BaseException | None] = asyncio.Queue()
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
@@ -67,6 +74,7 @@ class Stream:
                 self._response = response
             try:
                 if response.status == 200:
+                    self._call(self._accept)
                     for line in lines(response):
                         self._put(line)
                 else:
@@ -76,7 +84,14 @@ class Stream:
                 with self._lock:
                     self._response = None
 
+    def _accept(self) -> None:
+        if not self._stopped:
+            self._accepted()
+
     def _put(self, item: bytes | Answer | BaseException | None) -> None:
+        self._call(lambda: self._queue.put_nowait(item))
+
+    def _call(self, what: Callable[[], None]) -> None:
         # RuntimeError: the loop is closed, so nobody reads any more.
         with suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, item)
+            self._loop.call_soon_threadsafe(what)

@@ -128,6 +128,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                     self.wfile.write(json.dumps(line).encode() + b"\n")
                     self.wfile.flush()
                 if reply.hang:
+                    self.wfile.flush()
                     server.ended.wait()
                 self.close_connection = True
                 return

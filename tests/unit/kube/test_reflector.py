@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from reconciler.errors import ReconcilerError
 from reconciler.inventory.objects import Service
 from reconciler.kube import reflector as module
 from reconciler.kube.reflector import REFUSED_AGAIN, Reflector
-from reconciler.kube.resources import SERVICES
+from reconciler.kube.resources import SERVICES, Resource
 from tests.unit.kube.server import Reply, Request, Server, status
 
 ServerOf = Callable[[Callable[[Request], Reply]], Server]
@@ -77,10 +78,12 @@ class Naps:
         await asyncio.sleep(0)
 
 
-async def reflected(server: Server, until: str, naps: Naps | None = None) -> list[str]:
+async def reflected(
+    server: Server, until: str, naps: Naps | None = None, resource: Resource[Service] = SERVICES
+) -> list[str]:
     """What the holder was told until it was told that."""
     keeper = Keeper()
-    reflector = Reflector(server.client(), SERVICES, keeper, sleep=naps or Naps(), random=lambda: 0.5)
+    reflector = Reflector(server.client(), resource, keeper, sleep=naps or Naps(), random=lambda: 0.5)
     task = asyncio.create_task(reflector.run())
     async with asyncio.timeout(20):
         while until not in keeper.told:
@@ -177,11 +180,29 @@ async def test_a_broken_watch_is_tried_again_from_where_it_was(serve: ServerOf) 
     assert naps.seconds == [0.75, 1.5]
 
 
-async def test_what_is_forbidden_is_asked_for_again_slowly(serve: ServerOf) -> None:
-    server = serve(answers(status(403, "no"), listed(7, service("a", 5))))
+async def test_what_is_forbidden_is_asked_for_again_soon_and_then_slowly(serve: ServerOf) -> None:
+    server = serve(answers(*[status(403, "no")] * 11, listed(7, service("a", 5))))
     naps = Naps()
-    assert await reflected(server, "listed a", naps) == ["failed ForbiddenError", "listed a"]
-    assert naps.seconds == [REFUSED_AGAIN]
+    assert await reflected(server, "listed a", naps) == ["failed ForbiddenError"] * 11 + ["listed a"]
+    assert naps.seconds == [4, 8, 16, 32, 64, 128, 256, 512, *[REFUSED_AGAIN] * 3]
+
+
+async def test_what_is_not_found_is_missing_only_where_a_server_may_not_have_it(serve: ServerOf) -> None:
+    replies = (listed(7, service("a", 5)), status(404, "starting"), listed(9, service("b", 8)))
+    assert await reflected(serve(answers(*replies)), "listed b") == [
+        *("listed a", "failed NotFoundError", "listed b")
+    ]
+    optional = msgspec.structs.replace(SERVICES, optional=True)
+    told = await reflected(serve(answers(*replies)), "listed b", resource=optional)
+    assert told == ["listed a", "listed ", "listed b"]
+
+
+async def test_a_watch_that_was_accepted_and_brings_nothing_is_one(
+    serve: ServerOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "GRACE", 0.01)
+    server = serve(answers(listed(7), Reply(reset=True), Reply(body=[], hang=True)))
+    assert await reflected(server, "current") == ["listed ", "failed KubernetesError", "current"]
 
 
 async def test_permission_that_was_taken_away_ends_the_watch_and_not_what_is_held(serve: ServerOf) -> None:
@@ -194,7 +215,8 @@ async def test_permission_that_was_taken_away_ends_the_watch_and_not_what_is_hel
 async def test_a_watch_without_a_word_is_not_tried_again_at_once(serve: ServerOf) -> None:
     server = serve(answers(listed(7), *[Reply(body=[])] * 4, Reply(body=[event("ADDED", service("a", 8))])))
     naps = Naps()
-    await reflected(server, "put a ()", naps)
+    told = await reflected(server, "put a ()", naps)
+    assert told == ["listed ", *["failed KubernetesError"] * 3, "current", "put a ()"]
     assert naps.seconds == [1.5, 3.0, 6.0]
 
 
