@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from tests.controlplane.build import build
 from tests.controlplane.cluster import Cluster, WaitError
@@ -98,6 +99,15 @@ class ControlPlane(Cluster):
         self._processes.stop()
         if not self._owns_etcd:
             self.etcd.delete_all(self._prefix)
+
+    def restart_apiserver(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Kills the API server and starts it again where it was; `meanwhile` is done while it is away.
+
+        Its caches begin anew, so that it cannot tell any more what happened before.
+        """
+        self._processes.end("kube-apiserver")
+        meanwhile()
+        self._start_apiserver(urlsplit(self.server).port)
 
     def fork(self) -> ControlPlane:
         """Another, empty cluster in the same etcd, under a prefix of its own; not yet started.
@@ -195,8 +205,8 @@ class ControlPlane(Cluster):
         self._etcd = Etcd(url)
         self._until(self.etcd.ready, "etcd answering")
 
-    def _start_apiserver(self) -> None:
-        (port,) = free_ports(1)
+    def _start_apiserver(self, port: int | None = None) -> None:
+        port = port or free_ports(1)[0]
         self.server = f"https://127.0.0.1:{port}"
         key = self.ca_file.with_suffix(".key")  # made by the server itself as it starts
         self._start(

@@ -76,15 +76,16 @@ class Processes:
         for process in self.running:
             process.check()
 
+    def end(self, name: str) -> None:
+        """Ends one process; its log stays."""
+        (process,) = (one for one in self.running if one.name == name)
+        self.running.remove(process)
+        self._end(process)
+
     def end_all(self) -> None:
         """Ends all processes, last started first; their logs stay."""
         while self.running:
-            process = self.running.pop()
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.handle.pid, signal.SIGKILL)
-            process.handle.wait()
-            if self._reaper:
-                self._tell(self._reaper, f"-{process.handle.pid}")
+            self._end(self.running.pop())
 
     def stop(self) -> None:
         """Ends all processes and removes the folder."""
@@ -94,6 +95,13 @@ class Processes:
             with contextlib.suppress(BrokenPipeError):
                 self._reaper.communicate()  # closes its input, which is its sign to end
             self._reaper = None
+
+    def _end(self, process: Process) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.handle.pid, signal.SIGKILL)
+        process.handle.wait()
+        if self._reaper:
+            self._tell(self._reaper, f"-{process.handle.pid}")
 
     def _start_reaper(self) -> subprocess.Popen[str]:
         script = Path(__file__).with_name("reaper.py")
