@@ -12,7 +12,7 @@ from typing import NamedTuple
 from reconciler import settings as settings_module
 from reconciler.cli import wiring
 from reconciler.errors import KubernetesError, LeaseLostError
-from reconciler.inventory.live import LiveSource
+from reconciler.inventory.watched import WatchedSource
 from reconciler.kube import lease as leases
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
@@ -84,7 +84,8 @@ class _Operator(NamedTuple):
             ledger = ConfigMapLedger(ConfigMaps(client), settings.namespace)
             stack.push_async_callback(ledger.close)
             leadership = wiring.leadership_of(settings, ledger, clock, gaps)
-            reconciler = Reconciler(LiveSource(client), wiring.opener(settings, client), leadership, clock)
+            source = WatchedSource(client)
+            reconciler = Reconciler(source, wiring.opener(settings, client), leadership, clock)
             stack.push_async_callback(reconciler.close)
             delivery = wiring.delivery_of(settings, ledger, clock, lease.remaining)
             if delivery is not None:
@@ -93,7 +94,15 @@ class _Operator(NamedTuple):
                 _LOG.info("HOSSTED_API_URL is not set: nothing is pushed, everything else works")
             projects = Projects(client)
             reporter = Reporter(projects, Events(client, self.identity), clock, settings.email_id)
-            loop = Loop(projects, reconciler, delivery[1] if delivery is not None else None, reporter, clock)
+            loop = Loop(
+                projects,
+                reconciler,
+                delivery[1] if delivery is not None else None,
+                reporter,
+                clock,
+                moved=source.changed,
+            )
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(lease.hold(), name="lease")
+                tasks.create_task(source.run(), name="look")
                 tasks.create_task(loop.run(), name="work")

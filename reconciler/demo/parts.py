@@ -56,6 +56,9 @@ class RecordedCluster:
     async def look(self, policy: PolicyInEffect) -> Look:
         return await RecordedSource(self.recording).look(policy)
 
+    def rest(self) -> None:
+        """A recording does nothing by itself."""
+
 
 class Request(msgspec.Struct, frozen=True):
     """One request, and what its answer meant."""

@@ -97,6 +97,9 @@ class LiveSource:
             never_listed=tuple(sorted(gap for listing in listings for gap in listing.never_listed)),
         )
 
+    def rest(self) -> None:
+        """Nothing goes on between looks."""
+
     async def _helm(self, scope: Scope, slots: asyncio.Semaphore) -> _Helm:
         """The releases of both drivers with the bodies of the newest, and the uuid Secrets beside them."""
         for _ in range(LISTS_OF_RELEASES):

@@ -114,6 +114,9 @@ class RecordedSource:
         """The recorded look without what the policy denies; UsageError as ``read_recording``."""
         return _without_denied(await asyncio.to_thread(read_recording, self._directory), policy)
 
+    def rest(self) -> None:
+        """A recording does nothing by itself."""
+
 
 def _harmless(secret: UuidSecret) -> UuidSecret:
     problem = fault(secret)

@@ -32,6 +32,11 @@ class Approvals:
         self.approval: Approval | None = None
         self.approving: Approving | None = None
 
+    @property
+    def is_troubled(self) -> bool:
+        """Whether what is approved could not be learned, and should be soon."""
+        return self.approving is not None and bool(self.approving.trouble)
+
     async def begin(self, this: Round, on: Ground) -> Ground:
         """Keep in the ledger where the branch stands when approval begins to be required, and that it is not
         required any more. In another store, or one that was set back, it begins anew. Raises LedgerError."""

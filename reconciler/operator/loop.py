@@ -30,6 +30,9 @@ LOOK_AT_CREDENTIALS = 5.0
 JITTER = 0.05
 """By what share of it an ``interval`` is longer at most, so that the clusters of a fleet get out of step."""
 
+REST = 9.0
+"""How many times as long as a round took it rests before the next, unless a project has changed."""
+
 BACKOFF_FIRST, BACKOFF_CAP = 0.75, 900.0
 """Seconds to wait after a reconcile failed for a passing reason: doubled each time, with jitter."""
 
@@ -45,7 +48,8 @@ class ProjectAccess(Protocol):
 
 
 class Loop:
-    """The work of one leadership. ``delivery`` is None where there is no API; ``random``: for the jitter."""
+    """The work of one leadership. ``delivery`` is None where there is no API; ``random``: for the jitter;
+    ``moved``: set whenever something has happened in the cluster, None where nobody tells."""
 
     def __init__(
         self,
@@ -57,7 +61,9 @@ class Loop:
         *,
         wait: Wait = wait,
         random: Random | None = None,
+        moved: asyncio.Event | None = None,
     ) -> None:
+        self._moved = moved
         self._random = random or Random()  # noqa: S311 - jitter
         self._projects = projects
         self._reconciler = reconciler
@@ -65,7 +71,8 @@ class Loop:
         self._reporter = reporter
         self._clock = clock
         self._wait = wait
-        self._changed = asyncio.Event()
+        self._changed = asyncio.Event()  # a project
+        self._due = asyncio.Event()  # a round, for whatever reason
         self._to_tell = asyncio.Event()
         self._to_show = asyncio.Event()
         self._unshown = True  # a former leadership may have told more than it showed
@@ -76,6 +83,8 @@ class Loop:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch(), name="watch")
+            if self._moved is not None:
+                tasks.create_task(self._follow(self._moved), name="follow")
             tasks.create_task(self._reconcile_on(), name="reconcile")
             tasks.create_task(self._reporter.run(), name="report")
             if self._delivery is not None:
@@ -85,22 +94,54 @@ class Loop:
     async def _watch(self) -> None:
         async for _ in self._projects.changes():
             self._changed.set()
+            self._due.set()
+
+    async def _follow(self, moved: asyncio.Event) -> None:
+        """Wake the reconcile for what happens in the cluster."""
+        while True:
+            await self._wait(moved, None)
+            moved.clear()
+            self._due.set()
 
     async def _reconcile_on(self) -> None:
+        whole_at = 0.0
         while True:
-            self._changed.clear()
-            project = await self._served()
+            began = self._clock.monotonic()
+            project, in_passing = self._in_passing() if began < whole_at else None, True
+            self._due.clear()
+            if project is None:
+                in_passing = False
+                self._changed.clear()
+                project = await self._served()
             wait = IDLE
             if project is None:
                 self._reconciler.rest()
                 self._latest = None
             else:
-                result = await self._reconcile(project)
+                result = await self._reconcile(project, in_passing=in_passing)
                 wait = self._until_next(project, result)
-            await self._wait(self._changed, wait)
+                if not in_passing:
+                    whole_at = began + project.spec.interval.total_seconds()
+            ended = self._clock.monotonic()
+            await self._wait(self._due, wait)
+            # A storm in the cluster is seen in rounds, which take at most a share of the time.
+            pace = ended + (ended - began) * REST - self._clock.monotonic()
+            if pace > 0:
+                await self._wait(self._changed, pace)
 
-    async def _reconcile(self, project: Project) -> Result:
-        result = await self._reconciler.reconcile(project)
+    def _in_passing(self) -> Project | None:
+        """The project, if nothing is due but a look at what happened in the cluster."""
+        if (
+            self._moved is None
+            or self._changed.is_set()
+            or self._latest is None
+            or self._latest[1].failure is not None
+        ):
+            return None
+        return self._latest[0]
+
+    async def _reconcile(self, project: Project, *, in_passing: bool) -> Result:
+        result = await self._reconciler.reconcile(project, in_passing=in_passing)
         if result.delivery is not None and self._latest is not None and self._latest[1].delivery is not None:
             known = self._latest[1].delivery  # why it waits has not changed by looking
             if result.delivery.pending:
@@ -114,7 +155,9 @@ class Loop:
             result = msgspec.structs.replace(result, delivery=self._latest[1].delivery)
         self._latest = (project, result)
         await self._reporter.reconciled(project, result)
-        self._to_tell.set()
+        waits = result.delivery is None or not result.delivery.pending or result.delivery.trouble
+        if not (in_passing and waits):
+            self._to_tell.set()
         return result
 
     def _until_next(self, project: Project, result: Result) -> float:

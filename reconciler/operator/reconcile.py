@@ -96,9 +96,12 @@ class Reconciler:
         self._approvals = Approvals(leadership.ledger)
         self._braking = NOTHING
 
-    async def reconcile(self, project: Project) -> Result:
+    async def reconcile(self, project: Project, *, in_passing: bool = False) -> Result:
         """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
-        the result, not raised; UsageError is (a recording that is none)."""
+        the result, not raised; UsageError is (a recording that is none).
+
+        ``in_passing``: where the look changes nothing, store and ledger need not be asked (``glance``).
+        """
         result = Result(
             at=self._clock.now(),
             generation=project.generation,
@@ -116,7 +119,8 @@ class Reconciler:
             if look is not None:
                 names = {(release.namespace, release.name) for release in look.releases}
                 result = msgspec.structs.replace(result, gaps=look.gaps, releases=len(names))
-                if (seen := self._glance(project, policy, look, result)) is not None:
+                seen = self._glance(project, policy, look, result) if in_passing else None
+                if seen is not None:
                     return seen
             self._known = None
             return await self._record(project, policy, look, result)
@@ -276,7 +280,7 @@ class Reconciler:
         known, basis, now = self._known, self._basis, self._clock.monotonic()
         on = known.ground(self._leadership.ledger.known, now=now) if known is not None else None
         this = known.round(project, policy, look) if known is not None else None
-        if on is None or this is None or basis is None:
+        if on is None or this is None or basis is None or self._approvals.is_troubled:
             return None
         step = self._step(this, look, on)
         if not is_idle(step, on):
@@ -291,7 +295,7 @@ class Reconciler:
     def _seen(self, result: Result, this: Round, step: Step, view: LedgerView) -> Result:
         """The result of a look, as what it found stands now."""
         approving, next_look = self._approvals.approving, step.observation.next_look
-        if approving is not None and approving.trouble:
+        if self._approvals.is_troubled:
             next_look = RETRY if next_look is None else min(next_look, RETRY)
         return msgspec.structs.replace(
             result,

@@ -87,6 +87,11 @@ class Step(msgspec.Struct, frozen=True):
     is_premature: bool
     braking: Braking
 
+    @property
+    def kept(self) -> Mapping[AppKey, str]:
+        """The marks that the ledger must have before a commit."""
+        return {**self.marks, **self.recordable.mark_unsettled}
+
 
 def step_of(
     this: Round,

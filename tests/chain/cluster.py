@@ -146,6 +146,9 @@ class StandInSource:
         self._clock = clock
         self._seen: dict[Kind, dict[str, tuple[object, ...]]] = {}
 
+    def rest(self) -> None:
+        """It does nothing by itself."""
+
     async def look(self, policy: PolicyInEffect) -> Look:
         """Raises KubernetesError while the cluster is away."""
         if self._cluster.away:

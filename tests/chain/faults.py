@@ -93,6 +93,9 @@ class FaultySource:
     async def look(self, policy: PolicyInEffect) -> Look:
         return await self._faults.effect("look", lambda: self._inner.look(policy))
 
+    def rest(self) -> None:
+        self._inner.rest()
+
 
 class FaultyLedger:
     def __init__(self, inner: Ledger, faults: Faults) -> None:
@@ -101,6 +104,10 @@ class FaultyLedger:
     @property
     def location(self) -> str:
         return self._inner.location
+
+    @property
+    def known(self) -> LedgerView | None:
+        return self._inner.known
 
     async def load(self) -> LedgerView:
         return await self._faults.effect("load", self._inner.load)

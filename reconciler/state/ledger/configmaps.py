@@ -81,6 +81,10 @@ class ConfigMapLedger:
     def location(self) -> str:
         return f"ConfigMaps {self._name}* in namespace {self._namespace}"
 
+    @property
+    def known(self) -> LedgerView | None:
+        return None if self._state is None else self._state.view
+
     async def load(self) -> LedgerView:
         """One list of all ConfigMaps of the ledger: the server's state at one moment."""
         async with self._lock:

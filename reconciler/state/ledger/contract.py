@@ -30,6 +30,11 @@ class Ledger(Protocol):
         """Where it is, for people."""
         ...
 
+    @property
+    def known(self) -> LedgerView | None:
+        """The ledger as we read or wrote it last; None where that is not known. It asks for nothing."""
+        ...
+
     async def load(self) -> LedgerView:
         """The ledger as it is kept now."""
         ...

@@ -49,6 +49,10 @@ class FileLedger:
     def location(self) -> str:
         return f"file {self._path}"
 
+    @property
+    def known(self) -> LedgerView | None:
+        return self._view
+
     async def load(self) -> LedgerView:
         async with self._lock:
             return await self._load()

@@ -6,7 +6,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from reconciler.inventory.fold import Problem
+from reconciler.inventory.judge import Problem
 from reconciler.inventory.objects import Gap, Kind
 from reconciler.model import AppKey
 from reconciler.operator.conditions import conditions, describe_gap, sentence, stalled

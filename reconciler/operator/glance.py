@@ -1,0 +1,53 @@
+"""A look that changes nothing asks for nothing: neither store nor ledger, until an interval is over.
+
+The last whole round read the record and the ledger. While only this leadership writes them, a look can be
+compared with that: most of what happens in a cluster is deferred, settling, or nothing that a record has.
+What others did to the record meanwhile is noticed by the next whole round, or by the next commit.
+"""
+
+import msgspec
+
+from reconciler.inventory.objects import Look
+from reconciler.model import PolicyInEffect
+from reconciler.operator.continuity import Continuity
+from reconciler.operator.step import Ground, Round, Step
+from reconciler.policy.brake import Course
+from reconciler.policy.entry import LedgerView
+from reconciler.project import Project
+from reconciler.state.store import Recorded
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What the last whole round found. ``at``: when, in monotonic seconds."""
+
+    this: Round
+    tip: Recorded | None
+    course: Continuity
+    at: float
+
+    def ground(self, view: LedgerView | None, *, now: float) -> Ground | None:
+        """What a look may be compared with; None where a whole round is due."""
+        interval = self.this.project.spec.interval.total_seconds()
+        if view is None or view.suspect or not self.at <= now < self.at + interval:
+            return None
+        on = Ground(self.tip, view, self.course)
+        return None if on.is_wanting or (self.tip is not None and self.tip.repairs) else on
+
+    def round(self, project: Project, policy: PolicyInEffect, look: Look) -> Round | None:
+        """The same round with a new look; None where it is another one."""
+        before, whose = self.this.project, self.this.whose
+        same = before.uid == project.uid and before.spec == project.spec
+        if not same or before.annotations != project.annotations or self.this.policy != policy:
+            return None
+        if look.kube_system_uid != whose.kube_system_uid:
+            return None
+        return msgspec.structs.replace(self.this, project=project, look=look)
+
+
+def is_idle(step: Step, on: Ground) -> bool:
+    """Whether there is nothing to record, and nothing that the ledger must know."""
+    if step.decision.changes or step.is_premature or step.braking.course is not Course.NONE:
+        return False
+    facts = on.view.facts
+    kept = {str(key): digest for key, digest in step.kept.items()}
+    return kept == facts.unsettled and step.braking.memory == facts.removals
