@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,6 +101,9 @@ class Program(NamedTuple):
             return []
         return git(self.repository, "log", "--reverse", "--format=%s", "main").splitlines()
 
+    def has_told(self, requests: int) -> bool:
+        return len(self.receiver.requests) == requests
+
     def lease(self) -> dict[str, Any]:
         found: dict[str, Any] = self.plane.get("lease", ACCOUNT, "-n", SYSTEM)["spec"]
         return found
@@ -153,16 +157,39 @@ def test_the_operator_records_pushes_answers_a_person_within_seconds_and_stops_c
     assert TOKEN not in log
 
 
+def test_what_happens_is_recorded_and_told_at_once_whatever_the_interval_and_nothing_else_asks(
+    program: Program,
+) -> None:
+    plane = program.plane
+    install(plane)
+    program.project(interval="1h", settle="0s")
+    with program.running():
+        plane.wait(lambda: program.conditions().get("Ready") == ("True", "UpToDate"), "Ready")
+        mark = plane.mark()
+        for revision in (2, 3):
+            plane.helm("upgrade", "test", BARE)
+            plane.wait(partial(program.has_told, revision), "the push")
+        plane.kubectl("scale", "statefulset", "test-node", "--replicas=1")
+        plane.wait(lambda: len(plane.get("pods")) == 4, "a pod being gone")
+        plane.wait(lambda: count(plane, mark, "leases") >= 2, "the Lease being renewed")
+        asked = [one for one in plane.api_requests(mark, user=USER) if one.verb in ("list", "watch")]
+        assert {one.resource for one in asked} <= {"configmaps"}  # the ledger, and no kind of the inventory
+        assert count(plane, mark, "secrets") == 2  # the bodies of two revisions
+    assert program.subjects()[1:] == [
+        f"upgrade default/test: bare 0.1.0, revision {revision} → {revision + 1}" for revision in (1, 2)
+    ]
+
+
 def test_the_status_is_patched_only_when_something_has_changed(program: Program) -> None:
     plane = program.plane
     plane.helm("install", "test", BARE, "--set", "hold=true")
     plane.wait(lambda: phases(plane) == ["Pending"] * 4, "the pods")  # a StatefulSet begins with its first
-    program.project(settle="2s")
+    program.project(settle="5s")
     mark = plane.mark()
     with program.running():
         plane.wait(
-            lambda: program.conditions().get("Recorded") and count(plane, mark, "pods") >= 4,
-            "looks at what stays as it is",
+            lambda: program.conditions().get("Recorded") and count(plane, mark, "leases") >= 3,
+            "renewals of the lease, between which it looks at what stays as it is",
         )
         assert count(plane, mark, "hosstedprojects/status") == 1
         assert program.conditions()["Recorded"] == ("Unknown", "Settling")
