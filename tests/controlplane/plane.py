@@ -11,6 +11,7 @@ import secrets
 import ssl
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -32,6 +33,14 @@ USERS = {
     "scheduler": "system:kube-scheduler",
     "kwok": "plane:kwok",
     "probe": "plane:probe",
+}
+# Of one process each, with nobody to spare.
+CONTROLLING: dict[str, Any] = {
+    "leader_elect": False,
+    "secure_port": 0,
+    "profiling": False,
+    "kube_api_qps": 1000,
+    "kube_api_burst": 2000,
 }
 # What makes pods, by its folder in etcd, and how one of it makes none.
 WORKLOADS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -109,6 +118,13 @@ class ControlPlane(Cluster):
         meanwhile()
         self._start_apiserver(urlsplit(self.server).port)
 
+    @contextmanager
+    def without_controllers(self) -> Iterator[None]:
+        """No controller acts meanwhile; afterwards they find what is there, all of it at once."""
+        self._processes.end("kube-controller-manager")
+        yield
+        self._start_controller_manager()
+
     def fork(self) -> ControlPlane:
         """Another, empty cluster in the same etcd, under a prefix of its own; not yet started.
 
@@ -166,6 +182,11 @@ class ControlPlane(Cluster):
         request = urllib.request.Request(f"{self.server}{path}", data=data, headers=headers)
         with opener.open(request, timeout=5) as answer:
             return json.loads(answer.read()) if path != "/readyz" else answer.status == 200
+
+    def pid_of(self, program: str) -> int:
+        """The process id of one of its programs."""
+        (process,) = (one for one in self._processes.running if one.name == program)
+        return process.handle.pid
 
     def trouble(self) -> str:
         """Says which process has ended, if one has."""
@@ -234,23 +255,8 @@ class ControlPlane(Cluster):
         self._until(self._apiserver_ready, "the API server being ready")
 
     def _start_controllers(self) -> None:
-        common = {"leader_elect": False, "secure_port": 0, "profiling": False}
-        fast = {"kube_api_qps": 1000, "kube_api_burst": 2000}
-        self._start(
-            "kube-controller-manager",
-            kubeconfig=self.folder / "controller-manager.kubeconfig",
-            service_account_private_key_file=self.ca_file.with_suffix(".key"),
-            root_ca_file=self.ca_file,
-            pvclaimbinder_sync_period="1s",
-            **common,
-            **fast,
-        )
-        self._start(
-            "kube-scheduler",
-            kubeconfig=self.folder / "scheduler.kubeconfig",
-            **common,
-            **fast,
-        )
+        self._start_controller_manager()
+        self._start("kube-scheduler", kubeconfig=self.folder / "scheduler.kubeconfig", **CONTROLLING)
         self._start(
             "kwok",
             kubeconfig=self.folder / "kwok.kubeconfig",
@@ -258,6 +264,16 @@ class ControlPlane(Cluster):
             manage_all_nodes=True,
             node_ip="192.0.2.1",
             node_lease_duration_seconds=40,  # without heartbeats the nodes would be given up
+        )
+
+    def _start_controller_manager(self) -> None:
+        self._start(
+            "kube-controller-manager",
+            kubeconfig=self.folder / "controller-manager.kubeconfig",
+            service_account_private_key_file=self.ca_file.with_suffix(".key"),
+            root_ca_file=self.ca_file,
+            pvclaimbinder_sync_period="1s",
+            **CONTROLLING,
         )
 
     def _settle(self) -> None:
