@@ -9,6 +9,7 @@ from msgspec import structs
 
 from reconciler.changes.diff import diff
 from reconciler.model import App, Snapshot
+from reconciler.state.git.layout import APPROVED
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.git.store import GitStore
 from reconciler.state.store import Message, Recorded
@@ -66,5 +67,9 @@ def like_a_cache(path: Path, kind: type[GitStore] = GitStore) -> GitStore:
     A push adds nothing to a cache but costs twice as much as all else, and most of it at the other end.
     """
     return kind(
-        Repository(path, durable=False), remote=None, branch=BRANCH, author="Bench <bench@example.org>"
+        Repository(path, durable=False),
+        remote=None,
+        branch=BRANCH,
+        approved_branch=APPROVED,
+        author="Bench <bench@example.org>",
     )

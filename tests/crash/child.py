@@ -106,7 +106,7 @@ def _line(descriptor: int) -> str:
 def main() -> None:
     ctypes.CDLL(None).prctl(_SUBREAPER, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    api_module._trusted()  # reads all certificates: once is enough
+    api_module._public()  # reads all certificates: once is enough
     for late in ("kubernetes.client", "kubernetes.config"):  # imported when a connection is made
         importlib.import_module(late)
     words = Words()
