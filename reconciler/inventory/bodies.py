@@ -73,14 +73,15 @@ class Bodies(Generic[T]):
         """Forget one object."""
         self._read.pop(uid, None)
 
-    def is_settled(self, uid: str, version: str, now: datetime) -> bool:
-        """Whether reading this version of the object would tell nothing new."""
+    def is_settled(self, uid: str, version: str, now: datetime | None) -> bool:
+        """Whether reading this version of the object would tell nothing new; ever, for None."""
         read = self._read.get(uid)
         if read is None:
             return False
         if self._lasting and read.body.value is not None:
             return True
-        return read.version == version and (read.again is None or now < read.again)
+        soon = read.again is None or (now is not None and now < read.again)
+        return read.version == version and soon
 
     async def fetch(
         self, uid: str, version: str, path: str, read: Callable[[bytes], Body[T]], now: datetime
@@ -131,8 +132,8 @@ class ReleaseBodies:
         async with slots:
             return await self._bodies.fetch(release.uid, one.resource_version, path, read, now)
 
-    def is_settled(self, one: ListedRelease, now: datetime) -> bool:
-        """Whether reading a revision would tell nothing new."""
+    def is_settled(self, one: ListedRelease, now: datetime | None = None) -> bool:
+        """Whether reading a revision would tell nothing new; ever, for None."""
         return self._bodies.is_settled(one.release.uid, one.resource_version, now)
 
     def forget(self, uid: str) -> None:
@@ -150,6 +151,10 @@ class UuidBodies:
 
     def __init__(self, client: Client) -> None:
         self._bodies: Bodies[str] = Bodies(client, lasting=False)
+
+    def is_settled(self, one: ListedSecret) -> bool:
+        """Whether reading a Secret again would never tell anything new."""
+        return self._bodies.is_settled(one.uid, one.resource_version, None)
 
     async def read_new(
         self, listed: Iterable[ListedSecret], now: datetime, slots: asyncio.Semaphore

@@ -14,7 +14,9 @@ class Held(Generic[T]):
     """The objects of one kind; the holder of its ``Reflector``.
 
     ``place``: where an object is; ``put`` and ``drop``: told of what came or changed, and of what went, each
-    only once; ``wanted``: whether a namespace's objects are kept at all.
+    only once; ``wanted``: whether a namespace's objects are kept at all; ``turned``: told when what is held
+    can be relied on again, or could not be twice, so that a connection that breaks and is there again at
+    once makes no noise but at its end.
     """
 
     def __init__(
@@ -23,11 +25,14 @@ class Held(Generic[T]):
         put: Callable[[T], None],
         drop: Callable[[Ref, T], None],
         wanted: Callable[[str], bool] = lambda _: True,
+        turned: Callable[[], None] = lambda: None,
     ) -> None:
         self.place = place
         self._put = put
         self._drop = drop
         self._wanted = wanted
+        self._turned = turned
+        self._failures = 0
         self._items: dict[Ref, T] = {}
         self._first = asyncio.Event()
         self.error: ReconcilerError | None = None
@@ -45,7 +50,7 @@ class Held(Generic[T]):
     def begin(self) -> None:
         """A new reflector begins: until it has listed, nothing is known of what is."""
         self._first.clear()
-        self.error = None
+        self.error, self._failures = None, 0
 
     def listed(self, items: Sequence[T]) -> None:
         self.replace(items)
@@ -73,12 +78,17 @@ class Held(Generic[T]):
             self._drop(ref, self._items.pop(ref))
 
     def current(self) -> None:
-        self.error = None
+        failed, self.error, self._failures = self.error is not None, None, 0
         self._first.set()
+        if failed:
+            self._turned()
 
     def failed(self, error: ReconcilerError) -> None:
         self.error = error
+        self._failures += 1
         self._first.set()
+        if self._failures == 2:
+            self._turned()
 
     def sift(self) -> None:
         """Let go of what is not wanted any more."""

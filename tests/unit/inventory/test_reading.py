@@ -1,0 +1,144 @@
+"""Bodies that are read as soon as it is known of them, from a server that fails as each test says."""
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from reconciler.inventory.fold import Folding, Inventory
+from reconciler.inventory.objects import Kind, StoredRelease
+from reconciler.inventory.ownership import Ref
+from reconciler.inventory.reading import Reading
+from reconciler.kube.resources import ListedRelease, ListedSecret
+from reconciler.model import AppKey, PolicyInEffect
+from tests.builders import CLUSTER_UUID
+from tests.unit.inventory.test_live import payload
+from tests.unit.kube.server import Reply, Request, Server, status
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+WEB, OTHER = AppKey("shop", "web"), AppKey("shop", "other")
+SECRET = Ref(Kind.RELEASE_SECRETS, "shop", "sh.helm.release.v1.web.v1")
+
+
+def listed(name: str = "web", uid: str = "1") -> ListedRelease:
+    release = StoredRelease(
+        driver=Kind.RELEASE_SECRETS,
+        namespace="shop",
+        object_name=SECRET.name,
+        uid=uid,
+        name=name,
+        version="1",
+        status="deployed",
+        created=NOW,
+    )
+    return ListedRelease(release, "5")
+
+
+class Bench:
+    """A reading that runs. ``answers``: what becomes of the next requests; ``changed``: set by news."""
+
+    def __init__(self, folder: Path) -> None:
+        self.answers: list[Callable[[], Reply]] = []
+        self.server = Server(folder, self._answer)
+        self.folding = Folding()
+        self.changed = asyncio.Event()
+        self.reading = Reading(self.server.client(), self.folding, lambda: NOW, self.changed.set)
+        self._task = asyncio.create_task(self.reading.run())
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self.server.close()
+
+    def _answer(self, request: Request) -> Reply:
+        if self.answers:
+            return self.answers.pop(0)()
+        if request.path.endswith("/uuid"):
+            value = base64.b64encode(b"A-1").decode()
+            return Reply(body={"metadata": {"uid": "u"}, "data": {"uuid": value}})
+        return Reply(body={"metadata": {"uid": "1"}, "data": {"release": payload("web", "web")}})
+
+    def inventory(self) -> Inventory:
+        return self.folding.inventory(
+            cluster_uuid=CLUSTER_UUID, policy=PolicyInEffect(), adopted={}, previous={}, gaps=()
+        )
+
+    async def until(self, is_so: Callable[[Inventory], bool]) -> Inventory:
+        async with asyncio.timeout(20):
+            while True:
+                self.changed.clear()
+                if is_so(found := self.inventory()):
+                    return found
+                await self.changed.wait()
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    found = Bench(tmp_path)
+    yield found
+    await found.close()
+
+
+async def test_a_body_whose_request_failed_is_read_again_though_nobody_looks(bench: Bench) -> None:
+    bench.answers = [lambda: status(500, "etcd is away")] * 2
+    bench.reading.put_release(listed())
+    assert (await bench.until(lambda seen: WEB in seen.unreadable)).apps == {}
+    assert WEB in (await bench.until(lambda seen: WEB in seen.apps)).apps
+    assert len(bench.server.requests) == 3
+
+
+async def test_a_uuid_secret_whose_request_failed_is_read_again(bench: Bench) -> None:
+    bench.reading.put_release(listed())
+    await bench.reading.caught_up()
+    bench.answers = [lambda: status(500, "etcd is away")]
+    bench.reading.put_secret(ListedSecret("shop", "uuid", "u", "7"))
+    await bench.until(lambda seen: any("shop/uuid" in one.subject for one in seen.problems))
+    await bench.until(lambda seen: seen.apps[WEB].app_uuid == "A-A-1")
+
+
+@pytest.mark.parametrize("reply", [status(404, "gone"), Reply(body={"metadata": {"uid": "another"}})])
+async def test_a_uuid_secret_keeps_its_value_until_it_is_said_to_be_gone(bench: Bench, reply: Reply) -> None:
+    bench.reading.put_release(listed())
+    bench.reading.put_secret(ListedSecret("shop", "uuid", "u", "7"))
+    await bench.reading.caught_up()
+    bench.answers = [lambda: reply]
+    bench.reading.put_secret(ListedSecret("shop", "uuid", "u", "8"))
+    await bench.reading.caught_up()
+    assert bench.inventory().apps[WEB].app_api_info.hossted_helm
+    bench.reading.drop_secret("shop")
+    await bench.reading.caught_up()
+    assert not bench.inventory().apps[WEB].app_api_info.hossted_helm
+
+
+async def test_a_revision_whose_label_names_another_release_leaves_the_one_that_it_was_of(
+    bench: Bench,
+) -> None:
+    bench.reading.put_release(listed())
+    await bench.reading.caught_up()
+    bench.reading.put_release(listed("other"))
+    await bench.reading.caught_up()
+    seen = bench.inventory()
+    assert (seen.apps, seen.unreadable) == ({}, {OTHER})  # the body says that it is web's
+    bench.reading.put_release(listed(""))
+    await bench.reading.caught_up()
+    assert (bench.inventory().apps, len(bench.inventory().problems)) == ({}, 1)
+    bench.reading.put_release(listed())
+    bench.reading.drop_release(SECRET, listed())
+    await bench.reading.caught_up()
+    assert (bench.inventory().apps, bench.inventory().problems) == ({}, ())
+
+
+async def test_what_failed_and_was_replaced_is_not_remembered(bench: Bench) -> None:
+    bench.reading.put_release(listed(uid="0"))  # whose body is another's by now
+    await bench.reading.caught_up()
+    assert WEB in bench.inventory().unreadable
+    bench.reading.put_release(listed())
+    await bench.reading.caught_up()
+    assert WEB in bench.inventory().apps
+    bench.reading.put_release(msgspec.structs.replace(listed(), resource_version="6"))
+    await bench.reading.caught_up()
+    assert len(bench.server.requests) == 2
