@@ -34,7 +34,7 @@ KUBE_SYSTEM = "kube-system"
 _GLOB = frozenset("*?[")
 
 
-class _Kind:
+class WatchedKind:
     """One kind: what is held of it, and how it is listed where it may not be reflected."""
 
     def __init__(self, client: Client, resource: Resource[Any], held: Held[Any]) -> None:
@@ -42,24 +42,42 @@ class _Kind:
         self.held = held
         self.gaps: tuple[Gap, ...] = ()
         self.listed_at: datetime | None = None
+        self._checked: ReconcilerError | None = None
         self._lister: Lister[Any] = Lister(client, resource, lambda item: held.place(item).namespace)
 
-    async def list_where_it_may_be(self, scope: Scope, interval: Duration, slots: asyncio.Semaphore) -> None:
-        """For a kind that is forbidden as a whole."""
+    async def check(self, scope: Scope, interval: Duration, slots: asyncio.Semaphore) -> None:
+        """Where the kind is forbidden as a whole, list it where it may be."""
+        self._checked = self.held.error
+        if not isinstance(self._checked, ForbiddenError):
+            return
         if self.listed_at is not None and self.listed_at <= scope.now < self.listed_at + interval:
             return
         listing = await self._lister.look(scope, slots)
+        if not isinstance(self.held.error, ForbiddenError):
+            return  # it is reflected meanwhile, and what is held is newer than what was listed
         self.listed_at, self.gaps = scope.now, listing.gaps
-        self.held.replace(listing.items)
+        hidden = {gap.namespace for gap in listing.gaps}
+        listed = {self.held.place(item) for item in listing.items}
+        as_last_seen = [
+            item
+            for ref, item in self.held.items.items()
+            if ref not in listed and not hidden.isdisjoint(("", ref.namespace))
+        ]
+        self.held.replace([*as_last_seen, *listing.items])
 
     def find_gaps(self) -> tuple[Gap, ...]:
         """What of it cannot be seen now."""
         error = self.held.error
         if error is None:
             self.listed_at, self.gaps = None, ()
-        elif not isinstance(error, ForbiddenError):
-            return (Gap(self.resource.kind, message=str(error)),)
-        return self.gaps
+            return ()
+        if isinstance(error, ForbiddenError):
+            if self.listed_at is not None:
+                return self.gaps
+            error = self._checked  # it is forbidden only since then
+            if error is None:
+                return ()
+        return (Gap(self.resource.kind, forbidden=isinstance(error, ForbiddenError), message=str(error)),)
 
 
 class WatchedSource:
@@ -84,9 +102,10 @@ class WatchedSource:
             lambda one: Ref(resources.NAMESPACES.kind, "", one.name),
             lambda _: self.changed.set(),
             lambda *_: self.changed.set(),
+            turned=self.changed.set,
         )
         self._kinds = [
-            _Kind(client, resources.NAMESPACES, self._namespaces),
+            WatchedKind(client, resources.NAMESPACES, self._namespaces),
             *(self._releases(one) for one in (resources.RELEASE_SECRETS, resources.RELEASE_CONFIGMAPS)),
             self._secrets(),
             *(
@@ -117,8 +136,7 @@ class WatchedSource:
             await kind.held.ready()
         scope = Scope(frozenset(), frozenset(), lambda _: False, now)  # of the first kind, the namespaces
         for kind in self._kinds:
-            if isinstance(kind.held.error, ForbiddenError):
-                await kind.list_where_it_may_be(scope, Duration.parse(policy.interval), self._slots)
+            await kind.check(scope, Duration.parse(policy.interval), self._slots)
             if kind.held is self._namespaces:
                 names = frozenset(ref.name for ref in self._namespaces.items)
                 denied = frozenset(name for name in names if policy.denies(name))
@@ -187,25 +205,27 @@ class WatchedSource:
         self._kube_system_uid = uid or self._kube_system_uid
         return self._kube_system_uid
 
-    def _releases(self, resource: Resource[ListedRelease]) -> _Kind:
+    def _releases(self, resource: Resource[ListedRelease]) -> WatchedKind:
         held = Held[ListedRelease](
             lambda one: Ref(resource.kind, one.release.namespace, one.release.object_name),
             self._reading.put_release,
             self._reading.drop_release,
             self._wants,
+            self.changed.set,
         )
-        return _Kind(self._client, resource, held)
+        return WatchedKind(self._client, resource, held)
 
-    def _secrets(self) -> _Kind:
+    def _secrets(self) -> WatchedKind:
         held = Held[ListedSecret](
             lambda one: Ref(resources.UUID_SECRETS.kind, one.namespace, one.name),
             self._reading.put_secret,
             lambda ref, _: self._reading.drop_secret(ref.namespace),
             self._wants,
+            self.changed.set,
         )
-        return _Kind(self._client, resources.UUID_SECRETS, held)
+        return WatchedKind(self._client, resources.UUID_SECRETS, held)
 
-    def _parts(self, resource: Resource[Any]) -> _Kind:
+    def _parts(self, resource: Resource[Any]) -> WatchedKind:
         def put(part: Part) -> None:
             self._folding.index.put(part)
             self._heard()
@@ -215,11 +235,15 @@ class WatchedSource:
             self._heard()
 
         held = Held[Part](
-            lambda part: Ref(KINDS[type(part)], part.meta.namespace, part.meta.name), put, drop, self._wants
+            lambda part: Ref(KINDS[type(part)], part.meta.namespace, part.meta.name),
+            put,
+            drop,
+            self._wants,
+            self.changed.set,
         )
-        return _Kind(self._client, resource, held)
+        return WatchedKind(self._client, resource, held)
 
-    def _workloads(self, resource: Resource[Workload]) -> _Kind:
+    def _workloads(self, resource: Resource[Workload]) -> WatchedKind:
         def put(workload: Workload) -> None:
             self._folding.index.put_workload(workload)
             self._heard()
@@ -228,7 +252,8 @@ class WatchedSource:
             self._folding.index.drop_workload(ref)
             self._heard()
 
-        return _Kind(self._client, resource, Held[Workload](workload_ref, put, drop, self._wants))
+        held = Held[Workload](workload_ref, put, drop, self._wants, self.changed.set)
+        return WatchedKind(self._client, resource, held)
 
     def _heard(self) -> None:
         if self._folding.is_touched:
