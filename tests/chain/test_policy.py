@@ -73,13 +73,13 @@ async def test_what_was_in_doubt_when_its_namespace_was_denied_is_told_when_it_i
 ) -> None:
     world = running
     world.cluster.upgrade("shop/web")
-    world.receiver.fail("lost")
+    world.receiver.fail("lost:2")  # on the connection that was there, and on a new one
     await world.step()
     world.clock.advance(600)
     told = await deny(world, "shop")
     await world.start()
     await world.converge()
-    assert len(world.told) == told == 4
+    assert len(world.told) == told == 5
     await deny(world)
     assert world.told[told:] == ["shop/web 2 deployed"]
     assert len(world.repeated()) == 1
