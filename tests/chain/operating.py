@@ -32,6 +32,10 @@ class ApiServer:
         self.events: list[tuple[str, str, str]] = []
         self.error: KubernetesError | None = None
         self._made = 0
+        self.connect()
+
+    def connect(self) -> None:
+        """There is a new process that watches; what the last one has not noticed is not told again."""
         self._changes: asyncio.Queue[None] = asyncio.Queue()
 
     def _touch(self, name: str) -> None:
@@ -41,6 +45,11 @@ class ApiServer:
     async def apply(self, name: str, spec: Mapping[str, object], **annotations: str) -> None:
         """Make or edit a project, and have it noticed. ``requestedAt`` is Flux's annotation, the others ours:
         ``confirm_removals``."""
+        self.edit(name, spec, **annotations)
+        await self.noticed()
+
+    def edit(self, name: str, spec: Mapping[str, object], **annotations: str) -> None:
+        """The same while nobody watches."""
         there = self.objects.get(name)
         if there is None:
             created = f"2026-11-21T11:00:{self._made % 60:02}Z"
@@ -55,7 +64,6 @@ class ApiServer:
         there["metadata"]["generation"] += 1
         there["metadata"]["annotations"] = {_annotation(name): value for name, value in annotations.items()}
         self._touch(name)
-        await self.noticed()
 
     async def delete(self, name: str) -> None:
         del self.objects[name]
@@ -135,6 +143,7 @@ class Operator:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """One leadership, until the end of the block."""
+        self.server.connect()
         process = await self.world.start()
         clock = self.clock
         reporter = Reporter(self.server, self.server, clock, EMAIL, wait=clock.wait)
@@ -174,6 +183,11 @@ class Operator:
             self.clock.advance(max(self.clock.next, 0.001))
             await self.idle()
         self.clock.advance(max(0.0, until - self.clock.monotonic()))
+        await self.idle()
+
+    async def notice(self) -> None:
+        """What was edited is noticed, and what comes of it is done."""
+        await self.server.noticed()
         await self.idle()
 
     async def apply(self, name: str = "hossted", **spec: object) -> None:

@@ -27,6 +27,7 @@ from reconciler.operator.leadership import Leadership
 from reconciler.operator.reconcile import Reconciler
 from reconciler.operator.result import Result, after
 from reconciler.policy import keys
+from reconciler.policy.identity import derived_cluster_uuid
 from reconciler.project import Condition, ConfigMapState, Duration, GitState, Project, Spec
 from reconciler.settings import ApiSettings
 from reconciler.state.configmap.store import ConfigMapStore
@@ -358,7 +359,8 @@ class World:
 
     @property
     def cluster_uuid(self) -> str:
-        return next(result.cluster_uuid for result in reversed(self.results) if result.cluster_uuid)
+        known = (result.cluster_uuid for result in reversed(self.results) if result.cluster_uuid)
+        return next(known, derived_cluster_uuid(self.cluster.uid))
 
     @property
     def requests(self) -> list[tuple[str, dict[str, Any]]]:

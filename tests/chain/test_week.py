@@ -1,0 +1,72 @@
+"""A simulated week: whatever fails and whoever dies, the receiver ends with exactly what is approved, and on
+the way nothing is lost, sent again under another key while it is in doubt, told before it was recorded (or
+approved), or told as gone while it is there.
+
+Printed with ``-s``: what happened, and what it came to. Another seed: ``SEED=7 pytest -s …``.
+"""
+
+import os
+import random
+from pathlib import Path
+
+from tests.chain.approvers import ReviewedDisk
+from tests.chain.endpoint import endpoint
+from tests.chain.weather import CLUSTER_AWAY, LYING, PARTIAL
+from tests.chain.week import Week
+from tests.chain.world import ConfigMapDisk, Disk, World
+from tests.web.world import RecordingReceiver
+
+SEED = int(os.environ.get("SEED", "1"))
+EVERYWHERE = ("look", "load", "write", "clusters", "tip", "append", "rescue", "withdraw", "push")
+CONFIG_MAPS = ("get", "list", "create", "replace", "delete")
+GIT = ("keys", "follow", "approved")
+A_HANDFUL = 5
+"""Requests in a minute while something fails."""
+NOT_OF_THE_API = {CLUSTER_AWAY, PARTIAL, LYING}
+"""While these last, what is known is told as fast as ever."""
+UNDER_WAY = 8
+"""Those that were under way when it began to."""
+
+
+async def lived(
+    disk: Disk, folder: Path, *, changes: int, crashes: int, days: int, effects: tuple[str, ...]
+) -> Week:
+    """A week on a disk, and nothing wrong with it."""
+    random.seed(SEED)
+    receiver = RecordingReceiver()
+    async with endpoint(receiver) as site:
+        world = World(disk, receiver, site.url)
+        week = Week(
+            world, site, folder, seed=SEED, changes=changes, crashes=crashes, days=days, effects=effects
+        )
+        await week.run()
+    print("\n" + week.summary())
+    print("died", ", ".join(f"{when.value} {what} {n} times" for (what, when), n in week.crashed.items()))
+    print("failed", ", ".join(f"{what} {times} times" for what, times in week.weather.seen.items()))
+    print("requests in a minute", week.worst_minutes)
+    assert week.audit.counts.told == []
+    assert week.owed == []
+    week.check()
+    assert week.life.changes >= changes
+    assert min(week.crashed.values()) >= 1
+    assert week.per_needed <= 1.05
+    assert week.audit.counts.needed
+    for what, requests in week.worst_minutes.items():
+        if what not in NOT_OF_THE_API:
+            assert requests <= A_HANDFUL + UNDER_WAY, what
+    return week
+
+
+async def test_a_week_with_the_state_in_config_maps(tmp_path: Path) -> None:
+    week = await lived(
+        ConfigMapDisk(), tmp_path, changes=10_000, crashes=180, days=7, effects=EVERYWHERE + CONFIG_MAPS
+    )
+    assert len(week.weather.seen) >= 15
+
+
+async def test_a_day_with_the_state_in_git_and_people_who_approve(tmp_path: Path) -> None:
+    week = await lived(
+        ReviewedDisk(tmp_path), tmp_path, changes=1_000, crashes=70, days=1, effects=EVERYWHERE + GIT
+    )
+    assert week.people is not None
+    assert len(week.people.acted) >= 4
