@@ -4,6 +4,7 @@ import argparse
 import base64
 import gzip
 import json
+import sys
 from collections.abc import Callable, Iterator
 
 import msgspec
@@ -16,6 +17,7 @@ from reconciler.inventory.helm import read_payload
 from reconciler.inventory.objects import Kind
 from reconciler.model import Snapshot
 from tests.benchmarks import commit, configmap, delivery, growth, races, restart
+from tests.benchmarks.live import main as live
 from tests.benchmarks.measure import Figure, compare
 from tests.benchmarks.verify import bench_verify
 from tests.builders import make_app, make_snapshot
@@ -100,8 +102,13 @@ TABLES: dict[str, Callable[[], Table]] = {
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["live"]:
+        live.main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    known = f"of {', '.join(BENCHMARKS)} (default: all of these), and {', '.join(TABLES)}"
+    known = (
+        f"of {', '.join(BENCHMARKS)} (default: all of these), and {', '.join(TABLES)}; or live and its parts"
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help=known)
     names = parser.parse_args().names or list(BENCHMARKS)
     table = Table("what", "ms", "MB", "baseline", "ms", "MB", "times faster", "times less memory")

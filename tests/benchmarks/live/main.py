@@ -1,0 +1,72 @@
+"""``make bench ARGS="live [PART…] [--small]"``: the parts by name, one table, and the file of results."""
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.benchmarks.live import happenings, parts, report
+from tests.benchmarks.live.parts import Effort
+from tests.benchmarks.live.report import Row
+from tests.benchmarks.live.scale import Scale
+from tests.benchmarks.live.stage import Stage, stage
+
+SMALL, MEDIUM, LARGE = Scale(10, 5), Scale(200, 5), Scale(200, 25)
+SMALL_LARGE = Scale(10, 25)
+
+Part = Callable[[Stage, Effort], Iterator[Row]]
+
+PARTS: Mapping[str, Part] = {
+    "start": parts.start,
+    "cold": parts.cold,
+    "once": parts.once,
+    "quiet": parts.quiet,
+    "upgrade": happenings.upgrade,
+    "git": happenings.git,
+    "storm": happenings.storm,
+}
+
+GROWTH = "growth"
+"""The cold start and the storm again, on a cluster five times as large."""
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="make bench ARGS=live", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join((*PARTS, GROWTH))}")
+    parser.add_argument("--small", action="store_true", help="50 releases, and short: to see that it works")
+    parser.add_argument("--write", type=Path, metavar="FILE", help=f"default: {report.RESULTS}")
+    given = parser.parse_args(arguments)
+    if unknown := set(given.parts) - {*PARTS, GROWTH}:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    console = Console(width=160)
+    last = report.read()
+    run = measure(given.parts or [*PARTS, GROWTH], given.small, console)
+    report.write(run, given.write or report.RESULTS)
+    console.print(report.table(run, last))
+
+
+def measure(names: list[str], small: bool, console: Console) -> report.Run:
+    """Measure these parts on a cluster of their own."""
+    effort = Effort(small)
+    scale = SMALL if small else MEDIUM
+    rows: list[Row] = []
+    with stage() as at:
+        at.grow(scale)
+        console.print(f"a cluster of {scale}: {scale.by_helm} releases by Helm, the others copies of them")
+        for name in [name for name in PARTS if name in names]:
+            rows += _measured(name, PARTS[name](at, effort), console)
+        if GROWTH in names:
+            rows += happenings.growth(
+                at, effort, SMALL_LARGE if small else LARGE, lambda name, work: _measured(name, work, console)
+            )
+    return report.a_run(str(scale), rows)
+
+
+def _measured(name: str, work: Iterator[Row], console: Console) -> list[Row]:
+    rows = []
+    with console.status(f"measuring {name}"):
+        for row in work:
+            rows.append(row)
+            console.print(f"{row.part}: {row.what}: {row.value:.4g} {row.unit}")
+    return rows
