@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from reconciler.model import App, AppKey
+from tests.chain.cluster import Release
 
 Content = dict[str, Any]
 """The body of a push, as JSON gives it."""
@@ -84,6 +85,10 @@ def content_of(app: App, email_id: str) -> Content:
 def key_of(content: Content) -> AppKey:
     helm = content["app_info"]["helm_info"]
     return AppKey(helm["namespace"], helm["name"])
+
+
+def app_of(body: bytes) -> AppKey:
+    return key_of(json.loads(body))
 
 
 def ended(content: Content) -> Content:
@@ -188,6 +193,20 @@ def shown(content: Content) -> tuple[object, ...]:
         {service["port"] for service in info["service_info"]},
         sorted(volume["size"] for volume in info["volume_info"]),
         {ingress["domain"] for ingress in info["ingress_info"]},
+    )
+
+
+def shown_of(release: Release) -> tuple[object, ...]:
+    """The same of a release in the cluster, which a push should say of it."""
+    return (
+        release.revision,
+        release.status,
+        release.updated,
+        {release.image} if release.pods else set(),
+        release.pods,
+        set(release.ports),
+        sorted(release.sizes),
+        set(release.hosts),
     )
 
 

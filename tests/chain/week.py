@@ -7,7 +7,6 @@ after the last one everything is compared.
 
 import heapq
 import itertools
-import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,10 +16,9 @@ from reconciler.model import AppKey
 from tests.chain import expected
 from tests.chain.approvers import ReviewedDisk
 from tests.chain.audit import Audit
-from tests.chain.cluster import Release
 from tests.chain.decisions import EVERYTHING, Decisions
 from tests.chain.endpoint import Endpoint
-from tests.chain.expected import Policy, key_of
+from tests.chain.expected import Policy, app_of
 from tests.chain.faults import Crash, When
 from tests.chain.life import Life
 from tests.chain.operating import Operator
@@ -73,7 +71,7 @@ class Week:
         audit, weather, cluster = self.audit, self.weather, self.world.cluster
         self.world.faults.seen = audit.seen
         self.site.arrived = audit.arrived
-        self.site.refuses = lambda body: weather.refusing.get(key_of(json.loads(body)), 0)
+        self.site.refuses = lambda body: weather.refusing.get(app_of(body), 0)
         audit.troubles = lambda: weather.now - {REFUSALS}
         audit.refused = weather.refusing.__contains__
         audit.hidden = lambda key: cluster.lies and key in cluster.releases
@@ -250,7 +248,7 @@ class Week:
         """That the end is right: what there is is recorded, and what is recorded is what the API has."""
         assert self.audit.recorded.keys() == self.world.cluster.releases.keys()
         for key, release in self.world.cluster.releases.items():
-            assert expected.shown(self.audit.recorded[key]) == _shown(release)
+            assert expected.shown(self.audit.recorded[key]) == expected.shown_of(release)
         assert not expected.differing(self.audit.known, self.audit.recorded)
         has = {AppKey(*app[1:]): known.push for app, known in self.site.receiver.apps.items()}
         assert self.audit.known == {key: push for key, push in has.items() if not expected.is_ended(push)}
@@ -273,17 +271,3 @@ class Week:
                 f"violations {sum(counts.wrong.values())}",
             )
         )
-
-
-def _shown(release: Release) -> tuple[object, ...]:
-    """What is in the cluster, as ``expected.shown`` tells it of a push."""
-    return (
-        release.revision,
-        release.status,
-        release.updated,
-        {release.image} if release.pods else set(),
-        release.pods,
-        set(release.ports),
-        sorted(release.sizes),
-        set(release.hosts),
-    )
