@@ -155,17 +155,18 @@ class Delivery:
         await self.renew()
         async with lock:
             view = await self._forget(await self._ledger.load())
+            plan = plan_now(view)
         batch: _Batch | None = None
         answers: Mapping[AppKey, Answer] = {}
         try:
-            while True:
+            while batch is not None or (plan.pushes and self._breaker.lets_through(self._now())):
                 async with lock:
                     view = await self._ledger.write({})  # as it is now: others may have written meanwhile
                     if batch is not None:
                         view = await self._note(batch, answers, view, outcome)
                     plan = plan_now(view)
                     batch = await self._mark(plan, view, outcome.tries)
-                if batch is None:
+                if batch is None:  # nothing more, or they have all been tried too often
                     break
                 answers = await self._send(batch, plan_now)
                 outcome.tries.update(answers.keys())

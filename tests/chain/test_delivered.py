@@ -1,5 +1,7 @@
 """The branch that shows what the API was told: complete in the end, and wiser than an older ledger."""
 
+import re
+
 import pytest
 
 from reconciler.operator import delivered
@@ -66,11 +68,9 @@ async def test_many_apps_come_in_batches_with_a_pause_between_them(
     for number in range(7):
         world.cluster.install(f"shop/web-{number}")
     await world.converge()
-    assert subjects(world) == [
-        "tell the API of 3 apps",
-        "tell the API of 3 apps",
-        "tell shop/web-6: web revision 1, deployed",
-    ]
+    *batches, last = subjects(world)
+    assert batches == ["tell the API of 3 apps"] * 2
+    assert re.fullmatch(r"tell shop/web-\d: web revision 1, deployed", last)
     assert len(shown(world)) == 7
 
 
