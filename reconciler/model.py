@@ -83,7 +83,7 @@ class VolumeInfo(Value, frozen=True):
 
 
 class IngressInfo(Value, frozen=True):
-    """One host of an ingress; domain "" stands for an ingress without hosts."""
+    """One host of an ingress, or of a route; domain "" stands for one without hosts."""
 
     name: str
     namespace: str
@@ -123,7 +123,7 @@ class ServiceRecord(Value, frozen=True):
 
 
 class Route(Value, frozen=True):
-    """Where hosts come from. ``kind``: ``Ingress``."""
+    """Where hosts come from. ``kind``: ``Ingress``, ``HTTPRoute`` or ``GRPCRoute``."""
 
     kind: str
     namespace: str
@@ -150,9 +150,14 @@ class App(Value, frozen=True, dict=True):
     app_info: AppInfo
     record: Record
 
-    @property
+    @cached_property
     def key(self) -> AppKey:
         return AppKey(self.app_info.helm_info.namespace, self.app_info.helm_info.name)
+
+    @cached_property
+    def pods(self) -> int:
+        """How many pods it has: each is in ``pod_info`` once for every image."""
+        return len({(pod.namespace, pod.name) for pod in self.app_info.pod_info})
 
     @property
     def app_uuid(self) -> str:
@@ -286,6 +291,11 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
         """blake2b-256 (hex) over the cluster UUID and the sorted lines ``<ns>/<name> <app digest>``."""
         lines = sorted(app.line for app in self.apps.values())
         return digest_of((self.cluster_uuid + "\n" + "".join(lines)).encode())
+
+
+def in_order(one: Mapping[AppKey, object], other: Mapping[AppKey, object]) -> Iterable[AppKey]:
+    """The keys of both, in order. Each is in order by itself."""
+    return one if one.keys() == other.keys() else sorted(one.keys() | other.keys())
 
 
 def snapshot_of(cluster_uuid: str, cluster: Cluster, apps: Iterable[App]) -> Snapshot:

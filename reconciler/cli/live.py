@@ -9,8 +9,9 @@ from typing import NamedTuple
 from reconciler.cli.output import note
 from reconciler.cli.target import Target
 from reconciler.errors import ForbiddenError, KubernetesError, LedgerError, StoreError
-from reconciler.inventory.fold import Inventory, fold
+from reconciler.inventory.fold import fold
 from reconciler.inventory.gaps import told
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.live import LiveSource
 from reconciler.inventory.objects import Gap, Kind, Look
 from reconciler.inventory.recording import RecordedSource

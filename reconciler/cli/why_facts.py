@@ -8,7 +8,7 @@ from reconciler.cli.live import live, pushes
 from reconciler.cli.output import note
 from reconciler.cli.target import Target
 from reconciler.errors import FormatError, KubernetesError, StoreError, UsageError
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.standing import Facts
 from reconciler.policy.approval import REQUIRED, Approval

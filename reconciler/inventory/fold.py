@@ -8,16 +8,13 @@ Where owners are forbidden, which lasts, an object that is still there stays wit
 else becomes of what a look could not see is said in ``judge``.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from datetime import datetime
-from typing import NamedTuple, TypeVar
-
-import msgspec
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from reconciler.inventory.app_uuid import fault
 from reconciler.inventory.gaps import Gaps
-from reconciler.inventory.helm import HelmRevision
 from reconciler.inventory.index import Index
+from reconciler.inventory.inventory import Inventory, inventory_of, patched
 from reconciler.inventory.judge import (
     Allowed,
     Circumstances,
@@ -31,57 +28,6 @@ from reconciler.inventory.judge import (
 from reconciler.inventory.objects import Gap, Kind, Look, Meta, Namespace, Part, StoredRelease, UuidSecret
 from reconciler.inventory.ownership import Ref
 from reconciler.model import App, AppKey, PolicyInEffect
-
-_Value = TypeVar("_Value")
-
-
-class Inventory(msgspec.Struct, frozen=True, kw_only=True):
-    """What one look says that the cluster has; mappings are in key order."""
-
-    apps: Mapping[AppKey, App]
-    """Every app whose state is known, those on their way or stuck included."""
-    carried: frozenset[AppKey]
-    """Apps of which all or a part is the last known state, not what this look saw."""
-    in_transit: Mapping[AppKey, datetime]
-    """Releases whose newest revision is pending-* or uninstalling, and since when."""
-    settling: frozenset[AppKey]
-    """Apps with a pod that is Pending."""
-    kept: Mapping[AppKey, App]
-    """Releases that were uninstalled with their history kept: no apps, but in ``helm list --all``."""
-    waiting: Mapping[AppKey, str]
-    """New releases that cannot be recorded yet, and what they wait for."""
-    unreadable: frozenset[AppKey]
-    """Releases whose newest revision cannot be read; ``problems`` says why."""
-    revisions: Mapping[AppKey, tuple[HelmRevision, ...]]
-    """The revisions that Helm still keeps, ascending."""
-    unattributed: tuple[Meta, ...]
-    """Pods that belong to no release, whatever their phase: finished ones of hooks are among them."""
-    problems: tuple[Problem, ...]
-    unproven: frozenset[str]
-    """Namespaces whose releases were not listed completely; "" stands for all."""
-    policy: PolicyInEffect
-    namespaces: Mapping[str, bool] = {}
-    """Those that there are and that are not denied, and whether each is being deleted."""
-
-    def is_gone(self, key: AppKey) -> bool:
-        """Whether this look proves that the app is uninstalled.
-
-        Never for a denied namespace, nor unless namespaces and both of Helm's drivers were listed there.
-        """
-        return (
-            key not in self.apps
-            and key not in self.waiting
-            and key not in self.unreadable
-            and self.unproven.isdisjoint(("", key.namespace))
-            and not self.policy.denies(key.namespace)
-        )
-
-    def is_ending(self, namespace: str) -> bool:
-        """Whether a namespace is being deleted, or is not there any more.
-
-        Never when not one was seen: no cluster is without namespaces.
-        """
-        return bool(self.namespaces) and self.namespaces.get(namespace, True)
 
 
 class LiveLook(Look, frozen=True, kw_only=True):
@@ -128,6 +74,15 @@ class _Memo(NamedTuple):
     judged: Judged
 
 
+class _Last(NamedTuple):
+    """An inventory, and what it was asked with."""
+
+    at: Circumstances
+    previous: Mapping[AppKey, App]
+    adopted: Mapping[AppKey, str]
+    inventory: Inventory
+
+
 class _Homeless(NamedTuple):
     """Parts of no release that there is. ``stayed``: those that stay with the app that had them."""
 
@@ -151,6 +106,8 @@ class Folding:
         self._changed: set[AppKey | None] = set()
         self._circumstances: tuple[tuple[object, ...], Circumstances] | None = None
         self._memos: dict[AppKey, _Memo] = {}
+        self._came_or_went = True  # a release, a namespace, or something that is of no release
+        self._last: _Last | None = None
         self._without_home: tuple[Circumstances, frozenset[AppKey], _Homeless] | None = None
 
     @classmethod
@@ -188,32 +145,41 @@ class Folding:
         self._stored[ref] = stored
         if not stored.name:
             self._nameless[ref] = stored
+            self._came_or_went = True
             self._changed.add(None)
             return
         key = AppKey(stored.namespace, stored.name)
+        self._came_or_went |= key not in self._releases
         self._releases.setdefault(key, {})[ref] = stored
         self._changed.add(key)
 
     def drop_release(self, ref: Ref) -> None:
         """A revision that is gone, or was never there."""
         stored = self._stored.pop(ref, None)
-        if stored is None or self._nameless.pop(ref, None) is not None:
+        if stored is None:
+            return
+        if self._nameless.pop(ref, None) is not None:
+            self._came_or_went = True
+            self._changed.add(None)
             return
         key = AppKey(stored.namespace, stored.name)
         del self._releases[key][ref]
         if not self._releases[key]:
             del self._releases[key]
+            self._came_or_went = True
         self._changed.add(key)
 
     def put_secret(self, secret: UuidSecret) -> None:
         """A namespace's Secret uuid, as it is now."""
         if self._secrets.get(secret.namespace) != secret:
             self._secrets[secret.namespace] = secret
+            self._came_or_went = True
             self._changed.update(self._in(secret.namespace))
 
     def drop_secret(self, namespace: str) -> None:
         """A namespace has no Secret uuid (any more)."""
         if self._secrets.pop(namespace, None) is not None:
+            self._came_or_went = True
             self._changed.update(self._in(namespace))
 
     def know_secrets(self, secrets: Iterable[UuidSecret]) -> None:
@@ -229,6 +195,7 @@ class Folding:
         found = {each.name: each.terminating for each in namespaces}
         if found != self._namespaces:
             self._namespaces = found
+            self._came_or_went = True
             self._changed.add(None)
 
     def inventory(
@@ -241,48 +208,73 @@ class Folding:
         gaps: tuple[Gap, ...],
     ) -> Inventory:
         """What the cluster has now. ``gaps``: what of it could not be seen; else as ``fold``."""
-        at = self._at(cluster_uuid, policy, gaps)
+        at, last = self._at(cluster_uuid, policy, gaps), self._last
+        touched = self._changed | self.index.changed
+        inventory: Inventory | None = None
+        if last is not None and last.at is at and last.previous is previous and last.adopted == adopted:
+            inventory = self._again(last, touched)
+        self._changed.clear()
+        self.index.changed.clear()
+        if inventory is None:
+            inventory = self._whole(at, adopted, previous, touched)
+        self._last = _Last(at, previous, adopted, inventory)
+        return inventory
+
+    def _again(self, last: "_Last", touched: Collection[AppKey | None]) -> Inventory | None:
+        """The last inventory, as those that were touched are now; None where that is not all there is to
+        it. It costs what they cost."""
+        if self._came_or_went or last.at.gaps:
+            return None
+        judged = {}
+        for key in touched:
+            memo = self._memos.get(key) if key is not None else None
+            if key is None or memo is None:
+                continue
+            again = _Memo(memo.basis, self._judged(key, memo.basis))
+            judged[key], self._memos[key] = (memo.judged, again.judged), again
+        if len(judged) == len(touched):
+            return patched(last.inventory, judged)
+        homes = self._without_home[1] if self._without_home is not None else frozenset()
+        homeless = self._homeless(last.at, {}, homes, touched)
+        return patched(last.inventory, judged, homeless.unattributed)
+
+    def _whole(
+        self,
+        at: Circumstances,
+        adopted: Mapping[AppKey, str],
+        previous: Mapping[AppKey, App],
+        touched: Collection[AppKey | None],
+    ) -> Inventory:
         allowed = at.allowed
         known = {key: app for key, app in previous.items() if allowed[key.namespace]}
         listed = [key for key in self._releases if allowed[key.namespace]]
         unlisted = [key for key in known if key not in self._releases and not at.gaps.proven(key.namespace)]
-        homeless = self._homeless(at, known, {*listed, *unlisted})
-        memos, touched = {}, self._changed | self.index.changed
+        homeless = self._homeless(at, known, frozenset((*listed, *unlisted)), touched)
+        memos = {}
         for key in listed:
             basis = _Basis(at, known.get(key), adopted.get(key, ""), homeless.stayed.get(key, ()))
             memo = self._memos.get(key)
             if memo is None or key in touched or not memo.basis.is_same(basis):
                 memo = _Memo(basis, self._judged(key, basis))
             memos[key] = memo
-        self._memos = memos
-        self._changed.clear()
-        self.index.changed.clear()
+        self._memos, self._came_or_went = memos, False
         judged = {key: memo.judged for key, memo in memos.items()}
         for key in unlisted:
             judged[key] = Judged(app=as_last_known(known[key], allowed), carried=True)
-        ordered = dict(sorted(judged.items()))
-        problems = {*self._problems(allowed), *(one.problem for one in judged.values() if one.problem)}
-        return Inventory(
-            apps=_of(ordered, lambda one: one.app),
-            carried=frozenset(key for key, one in ordered.items() if one.carried),
-            in_transit=_of(ordered, lambda one: one.in_transit),
-            settling=frozenset(key for key, one in ordered.items() if one.is_settling),
-            kept=_of(ordered, lambda one: one.kept),
-            waiting=_of(ordered, lambda one: one.waiting or None),
-            unreadable=frozenset(key for key, one in ordered.items() if one.unreadable),
-            revisions=_of(ordered, lambda one: one.revisions),
+        return inventory_of(
+            judged,
+            problems=self._problems(allowed),
             unattributed=homeless.unattributed,
-            problems=tuple(sorted(problems, key=lambda each: (each.subject, each.message))),
             unproven=at.gaps.unproven,
-            policy=policy,
-            namespaces={name: ends for name, ends in sorted(self._namespaces.items()) if allowed[name]},
+            policy=at.policy,
+            namespaces={name: ends for name, ends in self._namespaces.items() if allowed[name]},
         )
 
     def _at(self, cluster_uuid: str, policy: PolicyInEffect, gaps: tuple[Gap, ...]) -> Circumstances:
         """The same value while nothing of it has changed."""
         given = (cluster_uuid, policy, gaps)
         if self._circumstances is None or self._circumstances[0] != given:
-            self._circumstances = (given, Circumstances(cluster_uuid, Allowed(policy), Gaps(gaps)))
+            self._circumstances = (given, Circumstances(cluster_uuid, policy, Allowed(policy), Gaps(gaps)))
         return self._circumstances[1]
 
     def _judged(self, key: AppKey, basis: _Basis) -> Judged:
@@ -299,13 +291,17 @@ class Folding:
         return judge(release, basis.at)
 
     def _homeless(
-        self, at: Circumstances, known: Mapping[AppKey, App], there: Collection[AppKey]
+        self,
+        at: Circumstances,
+        known: Mapping[AppKey, App],
+        homes: frozenset[AppKey],
+        touched: Collection[AppKey | None],
     ) -> _Homeless:
-        """What belongs to none of the releases that are ``there``: what is still there stays with the app
-        that had it while its owners cannot be seen; the other pods are set apart."""
-        before, homes = self._without_home, frozenset(there)
-        touched = {key for key in self.index.changed if key not in homes}
-        if before is not None and not at.gaps and before[0] is at and before[1] == homes and not touched:
+        """What belongs to none of these releases: what is still there stays with the app that had it while
+        its owners cannot be seen; the other pods are set apart."""
+        before = self._without_home
+        same = before is not None and not at.gaps and before[0] is at and before[1] == homes
+        if before is not None and same and all(key in homes for key in touched):
             return before[2]
         had = dict(_owned(known)) if at.gaps else {}
         stayed: dict[AppKey, tuple[Part, ...]] = {}
@@ -343,10 +339,6 @@ class Folding:
 
     def _in(self, namespace: str) -> Iterator[AppKey]:
         return (key for key in self._releases if key.namespace == namespace)
-
-
-def _of(judged: Mapping[AppKey, Judged], what: Callable[[Judged], _Value | None]) -> dict[AppKey, _Value]:
-    return {key: found for key, one in judged.items() if (found := what(one)) is not None}
 
 
 def _owned(apps: Mapping[AppKey, App]) -> Iterator[tuple[Ref, AppKey]]:

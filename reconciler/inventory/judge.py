@@ -59,6 +59,7 @@ class Circumstances(msgspec.Struct, frozen=True):
     """What is the same for all releases of a look."""
 
     cluster_uuid: str
+    policy: PolicyInEffect
     allowed: Allowed
     gaps: Gaps
 

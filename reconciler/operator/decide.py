@@ -7,7 +7,7 @@ import msgspec
 
 from reconciler.changes.change import Changeset, Operation
 from reconciler.changes.diff import diff
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Gap
 from reconciler.model import App, AppKey, Cluster, PolicyInEffect, Snapshot, snapshot_of
 from reconciler.policy.quiet import Observation, Verdict

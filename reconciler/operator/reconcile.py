@@ -15,7 +15,8 @@ import msgspec
 from reconciler.changes.change import Changeset
 from reconciler.delivery import deliver
 from reconciler.errors import LostRaceError, ReconcilerError, TooLargeError, UsageError
-from reconciler.inventory.fold import Inventory, fold
+from reconciler.inventory.fold import fold
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.approving import RETRY, Approvals, foreseen

@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import msgspec
 
-from reconciler.inventory.fold import Inventory
 from reconciler.operator.conditions import (
     ATTENTION,
     REFUSED,
@@ -167,19 +166,13 @@ def _summary(old: Summary, result: Result) -> Summary:
         old = msgspec.structs.replace(
             old,
             releases=len(seen.apps),
-            pods=_pods(seen),
+            pods=sum(app.pods for app in seen.apps.values()),
             unreadable=len(seen.unreadable),
             unattributed=len(seen.unattributed),
         )
     if told is not None:
         old = msgspec.structs.replace(old, pending=told.pending, rejected=len(told.rejected))
     return old
-
-
-def _pods(inventory: Inventory) -> int:
-    return sum(
-        len({(pod.namespace, pod.name) for pod in app.app_info.pod_info}) for app in inventory.apps.values()
-    )
 
 
 def _states(status: Status) -> set[tuple[str, str, str, int]]:

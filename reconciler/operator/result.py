@@ -9,7 +9,7 @@ import msgspec
 from reconciler.changes.change import Changeset
 from reconciler.delivery.deliver import Delivered
 from reconciler.errors import ReconcilerError, UserError
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Gap
 from reconciler.model import AppKey
 from reconciler.policy.brake import NOTHING, Braking

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.model import App, AppKey, PolicyInEffect, tells_the_same
 from reconciler.operator.reconcile import RETRY_REJECTED
 from reconciler.policy.approval import REQUIRED, Approval

@@ -9,7 +9,8 @@ from functools import partial
 
 import msgspec
 
-from reconciler.inventory.fold import Inventory, fold
+from reconciler.inventory.fold import fold
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.continuity import (

@@ -19,7 +19,7 @@ from enum import StrEnum
 
 import msgspec
 
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.model import App, AppKey, Cluster, Snapshot, digest_of
 from reconciler.policy.quiet import has_left
 from reconciler.project import moment

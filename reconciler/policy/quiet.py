@@ -16,8 +16,8 @@ from enum import StrEnum
 
 import msgspec
 
-from reconciler.inventory.fold import Inventory
-from reconciler.model import App, AppKey
+from reconciler.inventory.inventory import Inventory
+from reconciler.model import App, AppKey, in_order
 from reconciler.policy.rules import Rules
 
 _PATIENCE = 12
@@ -80,7 +80,7 @@ def observe(
     result: dict[AppKey, Tracked] = {}
     verdicts: dict[AppKey, Verdict] = {}
     looks: list[float] = []
-    for key in sorted(recorded.keys() | inventory.apps.keys()):
+    for key in in_order(recorded, inventory.apps):
         was, live = recorded.get(key), inventory.apps.get(key)
         if live is None and not has_left(inventory, key):
             continue  # absence without proof is no news

@@ -15,8 +15,8 @@ import msgspec
 
 from reconciler.changes.change import Field
 from reconciler.changes.diff import diff_app
-from reconciler.inventory.fold import Inventory
-from reconciler.model import App, AppKey, PolicyInEffect
+from reconciler.inventory.inventory import Inventory
+from reconciler.model import App, AppKey, PolicyInEffect, in_order
 from reconciler.policy.quiet import Verdict, has_left
 from reconciler.policy.rules import Rules, rules_of
 
@@ -54,7 +54,7 @@ def recordable(
     rules = rules_of(policy)
     apps: dict[AppKey, App] = {}
     marks: dict[AppKey, str] = {}
-    for key in sorted(previous.keys() | inventory.apps.keys()):
+    for key in in_order(previous, inventory.apps):
         if policy.denies(key.namespace):
             continue
         was, live = previous.get(key), inventory.apps.get(key)

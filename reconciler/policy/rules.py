@@ -24,7 +24,7 @@ import msgspec
 
 from reconciler.changes.change import Detail, Field, Operation
 from reconciler.changes.diff import diff_app, operation_of
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.model import App, AppKey, MatchInEffect, PolicyInEffect, RuleInEffect, tells_the_same
 from reconciler.policy.masked import effective, is_starting, masked
 

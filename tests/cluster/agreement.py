@@ -22,8 +22,8 @@ from datetime import datetime
 from fractions import Fraction
 from typing import NamedTuple
 
-from reconciler.inventory.fold import Inventory
 from reconciler.inventory.helm import by_key, newest, revision_number
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Kind, Look
 from reconciler.model import App, PolicyInEffect
 from tests.controlplane.cluster import Cluster

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.inventory.app_uuid import derived
-from reconciler.inventory.fold import Inventory, fold
+from reconciler.inventory.fold import fold
 from reconciler.inventory.helm import HelmRevision
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import (
     OWNER_KINDS,
     Claim,

@@ -6,7 +6,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.inventory.fold import Folding, Inventory, fold
+from reconciler.inventory.fold import Folding, fold
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import (
     Claim,
     Gap,

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from reconciler.changes.diff import diff
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.judge import Problem
 from reconciler.model import App, AppKey, PolicyInEffect, Snapshot
 from reconciler.operator.result import Approving, Delivery, Failure, Result

@@ -10,7 +10,7 @@ import msgspec
 
 from reconciler.changes.describe import sentence
 from reconciler.changes.diff import diff
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.judge import Problem
 from reconciler.model import App, AppKey, MatchInEffect, PolicyInEffect, PushPolicy, RuleInEffect, rfc3339
 from reconciler.operator.conditions import conditions

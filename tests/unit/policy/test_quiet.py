@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.model import App, AppKey
 from reconciler.policy.quiet import Observation, Tracked, Verdict, observe
 from reconciler.policy.rules import Rules

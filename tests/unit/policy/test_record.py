@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.inventory.fold import Inventory
+from reconciler.inventory.inventory import Inventory
 from reconciler.model import App, AppKey, PolicyInEffect, PushPolicy
 from reconciler.policy.quiet import Verdict, has_left
 from reconciler.policy.record import SETTLED, Recordable, recordable
