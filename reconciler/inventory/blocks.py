@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
-from reconciler.inventory.objects import Claim, Ingress, Kind, Part, Pod, Service
+from reconciler.inventory.objects import ROUTE_KINDS, Claim, Ingress, Kind, Part, Pod, Service
 from reconciler.model import (
     App,
     AppInfo,
@@ -32,19 +32,32 @@ class Blocks(msgspec.Struct, frozen=True):
     routes: frozenset[Route] = frozenset()
 
     def where(self, wanted: Callable[[Kind, str], bool]) -> "Blocks":
-        """The items whose kind and namespace are wanted; what is recorded follows by its object's name."""
+        """The items whose kind and namespace are wanted; what is recorded follows by its object's name.
+
+        A host whose name an ingress and a route share is wanted when one of the two is.
+        """
         pods = frozenset(pod for pod in self.pods if wanted(Kind.PODS, pod.namespace))
         services = frozenset(s for s in self.services if wanted(Kind.SERVICES, s.namespace))
         pod_names = {pod.name for pod in pods}
         service_names = {service.name for service in services}
+        kinds: dict[tuple[str, str], set[Kind]] = {}
+        for route in self.routes:
+            kinds.setdefault((route.namespace, route.name), set()).add(_kind(route))
         return Blocks(
             pods=pods,
             services=services,
             volumes=frozenset(v for v in self.volumes if wanted(Kind.CLAIMS, v.namespace)),
-            ingresses=frozenset(i for i in self.ingresses if wanted(Kind.INGRESSES, i.namespace)),
+            ingresses=frozenset(
+                host
+                for host in self.ingresses
+                if any(
+                    wanted(kind, host.namespace)
+                    for kind in kinds.get((host.namespace, host.name), (Kind.INGRESSES,))
+                )
+            ),
             containers=frozenset(c for c in self.containers if c.pod in pod_names),
             service_records=frozenset(s for s in self.service_records if s.name in service_names),
-            routes=frozenset(r for r in self.routes if wanted(Kind.INGRESSES, r.namespace)),
+            routes=frozenset(r for r in self.routes if wanted(_kind(r), r.namespace)),
         )
 
     def __or__(self, other: "Blocks") -> "Blocks":
@@ -79,9 +92,14 @@ class Blocks(msgspec.Struct, frozen=True):
         )
 
 
+def _kind(route: Route) -> Kind:
+    # A stored app may come from another program, or from a person.
+    return ROUTE_KINDS.get(route.kind, Kind.INGRESSES)
+
+
 def seen(parts: Iterable[Part]) -> Blocks:
     """One item per image of a pod's regular containers, per port of a service (none: 0), per host of an
-    ingress (none: ""), and per claim."""
+    ingress or route (none: ""), and per claim."""
     pods: set[PodInfo] = set()
     services: set[ServiceInfo] = set()
     volumes: set[VolumeInfo] = set()
@@ -105,7 +123,7 @@ def seen(parts: Iterable[Part]) -> Blocks:
                 volumes.add(VolumeInfo(name, namespace, part.size))
             case Ingress():
                 ingresses.update(IngressInfo(name, namespace, host) for host in part.hosts or ("",))
-                routes.add(Route("Ingress", namespace, name))
+                routes.add(Route(part.kind.value, namespace, name))
     return Blocks(
         pods=frozenset(pods),
         services=frozenset(services),

@@ -8,7 +8,7 @@ In whatever order objects come and go, what the index says is what it would say 
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
-from reconciler.inventory.objects import Claim, Ingress, Kind, Part, Pod, Service, Workload
+from reconciler.inventory.objects import ROUTE_KINDS, Claim, Ingress, Kind, Part, Pod, Service, Workload
 from reconciler.inventory.ownership import (
     Belonging,
     Ownership,
@@ -20,12 +20,7 @@ from reconciler.inventory.ownership import (
 )
 from reconciler.model import AppKey
 
-KINDS: Mapping[type[Part], Kind] = {
-    Pod: Kind.PODS,
-    Service: Kind.SERVICES,
-    Claim: Kind.CLAIMS,
-    Ingress: Kind.INGRESSES,
-}
+_KINDS: Mapping[type[Part], Kind] = {Pod: Kind.PODS, Service: Kind.SERVICES, Claim: Kind.CLAIMS}
 
 _Key = TypeVar("_Key")
 
@@ -68,7 +63,7 @@ class Index:
 
     def put(self, part: Part) -> None:
         """An object that came, or is as it is now."""
-        ref = Ref(KINDS[type(part)], part.meta.namespace, part.meta.name)
+        ref = part_ref(part)
         known = self._belonging.get(ref)
         if known is not None and self._parts[known.key][ref] == part:
             return  # nearly all that happens to a pod is nothing that an inventory has
@@ -166,6 +161,12 @@ class Index:
     def _collect_claims(self, workload: Workload | None, found: set[Ref]) -> None:
         for base in claim_bases(workload) if workload is not None else ():
             found |= self._claims.get(base, set())
+
+
+def part_ref(part: Part) -> Ref:
+    """Where a part of an app is."""
+    kind = ROUTE_KINDS[part.kind] if isinstance(part, Ingress) else _KINDS[type(part)]
+    return Ref(kind, part.meta.namespace, part.meta.name)
 
 
 def _discard(sets: dict[_Key, set[Ref]], key: _Key, ref: Ref) -> None:

@@ -2,7 +2,8 @@
 
 A list that fails changes nothing: the objects last seen stand, with a Gap. Where a kind may not be listed
 in all namespaces at once, it is listed in each, and a Gap is left only where that is forbidden too. What
-was forbidden is tried again slowly, since permissions may come but usually do not.
+was forbidden is tried again slowly, since permissions may come but usually do not. So is a kind that the
+server may not have, and does not: there is none of it.
 """
 
 import asyncio
@@ -12,9 +13,10 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from reconciler.errors import ForbiddenError, ReconcilerError
+from reconciler.errors import ForbiddenError, NotFoundError, ReconcilerError
 from reconciler.inventory.objects import Gap
 from reconciler.kube.client import Client
+from reconciler.kube.discovery import is_served
 from reconciler.kube.resources import Resource
 
 FORBIDDEN_AGAIN = timedelta(minutes=10)
@@ -67,6 +69,8 @@ class Lister(Generic[T]):
         self._listed_everywhere = False
         self._covered: frozenset[str] = frozenset()
         self._forbidden: dict[str, tuple[datetime, Gap]] = {}
+        self._is_there = not resource.optional
+        self._absent_until: datetime | None = None
 
     async def look(self, scope: Scope, slots: asyncio.Semaphore) -> Listing[T]:
         """List the kind, or as much of it as may be; ``slots`` bounds the requests at one time.
@@ -122,23 +126,46 @@ class Lister(Generic[T]):
         remembered = self._forbidden.get(namespace)
         if remembered and scope.now < remembered[0]:
             return remembered[1]
-        resource = self._resource
         try:
             async with slots:
-                listed = await self._client.list_all(
-                    resource.path(namespace), resource.read, resource.params(without), resource.accept
-                )
+                items = await self._items(namespace, scope, without)
         except ReconcilerError as error:
             forbidden = isinstance(error, ForbiddenError)
-            gap = Gap(resource.kind, namespace, forbidden, str(error))
+            gap = Gap(self._resource.kind, namespace, forbidden, str(error))
             if forbidden:
                 self._forbidden[namespace] = (scope.now + FORBIDDEN_AGAIN, gap)
             return gap
         self._forbidden.pop(namespace, None)
         found: dict[str, list[T]] = {}
-        for item in listed.items:
+        for item in items:
             found.setdefault(self._place(item), []).append(item)
         return found
+
+    async def _items(self, namespace: str, scope: Scope, without: Collection[str]) -> list[T]:
+        """The objects; none of a kind that the server does not have."""
+        resource = self._resource
+        whole = namespace == EVERYWHERE
+        if whole and not self._is_there and not await self._find(scope):
+            return []
+        try:
+            listed = await self._client.list_all(
+                resource.path(namespace), resource.read, resource.params(without), resource.accept
+            )
+        except (ForbiddenError, NotFoundError) as error:
+            # Also a kind that has gone is forbidden to whom it was.
+            if whole and resource.optional:
+                self._is_there = False
+                if isinstance(error, NotFoundError) and not await self._find(scope):
+                    return []
+            raise
+        return listed.items
+
+    async def _find(self, scope: Scope) -> bool:
+        """Whether the server has the kind by now, as far as is asked."""
+        if self._absent_until is None or self._absent_until <= scope.now:
+            self._is_there = await is_served(self._client, self._resource)
+            self._absent_until = None if self._is_there else scope.now + FORBIDDEN_AGAIN
+        return self._is_there
 
     def _forget(self, scope: Scope) -> None:
         """Nothing of a denied namespace is kept, nor where something was forbidden that is gone."""

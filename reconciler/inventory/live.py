@@ -51,7 +51,9 @@ class LiveSource:
         self._pods = Lister(client, resources.PODS, lambda item: item.meta.namespace)
         self._services = Lister(client, resources.SERVICES, lambda item: item.meta.namespace)
         self._claims = Lister(client, resources.CLAIMS, lambda item: item.meta.namespace)
-        self._ingresses = Lister(client, resources.INGRESSES, lambda item: item.meta.namespace)
+        self._routes = [
+            Lister(client, resource, lambda item: item.meta.namespace) for resource in resources.ROUTES
+        ]
         self._workloads = [
             Lister(client, resource, lambda item: item.meta.namespace) for resource in resources.WORKLOADS
         ]
@@ -77,10 +79,11 @@ class LiveSource:
             pods = tasks.create_task(self._pods.look(scope, slots))
             services = tasks.create_task(self._services.look(scope, slots))
             claims = tasks.create_task(self._claims.look(scope, slots))
-            ingresses = tasks.create_task(self._ingresses.look(scope, slots))
+            routes = [tasks.create_task(lister.look(scope, slots)) for lister in self._routes]
             workloads = [tasks.create_task(lister.look(scope, slots)) for lister in self._workloads]
         listings: list[Unseen] = [namespaces, *helm.result().listings]
-        listings += [pods.result(), services.result(), claims.result(), ingresses.result()]
+        listings += [pods.result(), services.result(), claims.result()]
+        listings += [task.result() for task in routes]
         listings += [task.result() for task in workloads]
         return Look(
             taken_at=now,
@@ -91,7 +94,7 @@ class LiveSource:
             pods=pods.result().items,
             services=services.result().items,
             claims=claims.result().items,
-            ingresses=ingresses.result().items,
+            ingresses=tuple(item for task in routes for item in task.result().items),
             workloads=tuple(item for task in workloads for item in task.result().items),
             gaps=tuple(sorted(gap for listing in listings for gap in listing.gaps)),
             never_listed=tuple(sorted(gap for listing in listings for gap in listing.never_listed)),

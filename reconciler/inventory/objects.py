@@ -23,6 +23,8 @@ class Kind(StrEnum):
     SERVICES = "services"
     CLAIMS = "persistentvolumeclaims"
     INGRESSES = "ingresses"
+    HTTP_ROUTES = "httproutes"  # of the Gateway API, where the cluster has it
+    GRPC_ROUTES = "grpcroutes"
     STATEFUL_SETS = "statefulsets"
     REPLICA_SETS = "replicasets"
     DEPLOYMENTS = "deployments"
@@ -125,9 +127,20 @@ class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int = 0
 
 
+class RouteKind(StrEnum):
+    """The kinds of objects that have hosts, as the API names an object's kind."""
+
+    INGRESS = "Ingress"
+    HTTP_ROUTE = "HTTPRoute"
+    GRPC_ROUTE = "GRPCRoute"
+
+
 class Ingress(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An ingress, or a route of the Gateway API."""
+
     meta: Meta
     hosts: tuple[str, ...] = ()
+    kind: RouteKind = RouteKind.INGRESS
 
 
 Part = Pod | Service | Claim | Ingress
@@ -198,6 +211,13 @@ def _covering(gaps: tuple[Gap, ...], kind: Kind, namespace: str) -> Gap | None:
             return gap
     return None
 
+
+ROUTE_KINDS: Mapping[str, Kind] = {
+    RouteKind.INGRESS: Kind.INGRESSES,
+    RouteKind.HTTP_ROUTE: Kind.HTTP_ROUTES,
+    RouteKind.GRPC_ROUTE: Kind.GRPC_ROUTES,
+}
+"""The kinds that have hosts, by what ``Ingress.kind`` and ``Route.kind`` call them."""
 
 OWNER_KINDS: Mapping[str, Kind] = {
     "ReplicaSet": Kind.REPLICA_SETS,

@@ -14,7 +14,7 @@ from typing import Any, Never
 from reconciler.errors import ForbiddenError, ReconcilerError
 from reconciler.inventory.fold import Folding, LiveLook
 from reconciler.inventory.held import Held
-from reconciler.inventory.index import KINDS
+from reconciler.inventory.index import part_ref
 from reconciler.inventory.listing import Lister, Scope
 from reconciler.inventory.objects import Gap, Look, Namespace, Part, Workload
 from reconciler.inventory.ownership import Ref, workload_ref
@@ -108,10 +108,8 @@ class WatchedSource:
             WatchedKind(client, resources.NAMESPACES, self._namespaces),
             *(self._releases(one) for one in (resources.RELEASE_SECRETS, resources.RELEASE_CONFIGMAPS)),
             self._secrets(),
-            *(
-                self._parts(one)
-                for one in (resources.PODS, resources.SERVICES, resources.CLAIMS, resources.INGRESSES)
-            ),
+            *(self._parts(one) for one in (resources.PODS, resources.SERVICES, resources.CLAIMS)),
+            *map(self._parts, resources.ROUTES),
             *map(self._workloads, resources.WORKLOADS),
         ]
 
@@ -234,13 +232,7 @@ class WatchedSource:
             self._folding.index.drop(ref)
             self._heard()
 
-        held = Held[Part](
-            lambda part: Ref(KINDS[type(part)], part.meta.namespace, part.meta.name),
-            put,
-            drop,
-            self._wants,
-            self.changed.set,
-        )
+        held = Held[Part](part_ref, put, drop, self._wants, self.changed.set)
         return WatchedKind(self._client, resource, held)
 
     def _workloads(self, resource: Resource[Workload]) -> WatchedKind:

@@ -4,7 +4,7 @@ A list gives the state and a version, a watch from there every change. A watch e
 minutes and goes on from the last version that was seen; a connection that is silent is dead, since the
 server sends a bookmark about once a minute. When the server has forgotten the version (410, as an answer
 or as an event of the watch), the kind is listed again, and nothing is forgotten meanwhile: what came and
-went is for the holder to find by comparing.
+went is for the holder to find by comparing. Of a kind that the server does not have there is none.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ import msgspec
 from reconciler.errors import ForbiddenError, KubernetesError, NotFoundError, ReconcilerError
 from reconciler.kube import answers
 from reconciler.kube.client import Client
+from reconciler.kube.discovery import is_served
 from reconciler.kube.resources import Resource
 from reconciler.kube.watch import backoff
 
@@ -36,8 +37,8 @@ GRACE = 1.0
 that says so at once. The next bookmark, which proves it as well, may be a minute away."""
 
 REFUSED_AGAIN = 600.0
-"""Seconds at most until what is forbidden, or not served, is asked for again. A permission that is a moment
-late, or away for a moment, as while roles are replaced or a server starts, is asked for after a few."""
+"""Seconds at most until what is forbidden, or not served, is asked for again. What is a moment late, or away
+for a moment, as while roles and kinds are made or a server starts, is asked for after a few."""
 
 T = TypeVar("T")
 Object_contra = TypeVar("Object_contra", contravariant=True)
@@ -104,8 +105,10 @@ class Reflector(Generic[T]):
             began: float | None = None
             error: ReconcilerError | None = None
             try:
-                if not self._version:
-                    await self._list()
+                if not self._version and not await self._list():
+                    failures += 1
+                    await self._sleep(self._slowly(failures))
+                    continue
                 began = now()
                 await self._watch()
             except ReconcilerError as failure:
@@ -113,32 +116,38 @@ class Reflector(Generic[T]):
             # A watch that ends at once and without a word is no success, or a bad proxy would have us spin.
             lasted = began is not None and now() - began >= LASTING
             failures = 0 if self._heard or lasted else failures + 1
-            if isinstance(error, KubernetesError) and error.status == 410:
+            if isinstance(error, KubernetesError) and self._is_to_begin_anew(error):
                 self._version = ""  # what is held is old by what was missed, not wrong
                 error = error if failures > 1 else None
             elif error is None and failures > 1:
                 error = KubernetesError(f"WATCH {self._path}: ends at once, without a word")
             if error is not None:
-                self._tell(error)
+                self._holder.failed(error)
                 await self._sleep(self._pause(error, failures))
 
-    def _tell(self, error: ReconcilerError) -> None:
-        if isinstance(error, NotFoundError) and self._resource.optional:
-            self._holder.listed(())  # the server has no such kind, so there is none of it
-        else:
-            self._holder.failed(error)
+    def _is_to_begin_anew(self, error: KubernetesError) -> bool:
+        """Whether the version is forgotten, or the kind perhaps gone."""
+        return error.status == 410 or (self._resource.optional and isinstance(error, NotFoundError))
 
     def _pause(self, error: ReconcilerError, failures: int) -> float:
-        if isinstance(error, ForbiddenError | NotFoundError):
+        if isinstance(error, ForbiddenError):
             self._version = ""
-            return min(REFUSED_AGAIN, 2.0 ** min(failures + 1, 10)) * (0.9 + 0.2 * self._random())
+            return self._slowly(failures)
         return backoff(max(failures, 1), self._random())
 
-    async def _list(self) -> None:
+    def _slowly(self, failures: int) -> float:
+        return min(REFUSED_AGAIN, 2.0 ** min(failures + 1, 10)) * (0.9 + 0.2 * self._random())
+
+    async def _list(self) -> bool:
+        """List all that there is; False when the server has no such kind."""
         resource = self._resource
+        if resource.optional and not await is_served(self._client, resource):
+            self._holder.listed(())
+            return False
         found = await self._client.list_all(self._path, resource.read, self._params, resource.accept)
         self._version = found.resource_version
         self._holder.listed(found.items)
+        return True
 
     async def _watch(self) -> None:
         """One watch, to its end."""

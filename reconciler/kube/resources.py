@@ -18,8 +18,8 @@ W = TypeVar("W")
 
 class Resource(msgspec.Struct, Generic[T], frozen=True):
     """How a kind is listed and watched. ``prefix``: of its API group; ``reader``: what is kept of it;
-    ``optional``: a server that answers 404 does not have the kind. Of any other that is a failure: nothing
-    is gone because a gateway, or a server that starts, has not found it."""
+    ``optional``: a server may not have the kind, as its discovery tells. Of any other a 404 is a failure:
+    nothing is gone because a gateway, or a server that starts, has not found it."""
 
     kind: Kind
     prefix: str
@@ -203,6 +203,13 @@ def _ingress(item: wire.Ingress) -> objects.Ingress:
     return objects.Ingress(_meta(item.metadata), tuple(rule.host for rule in item.spec.rules or ()))
 
 
+def _route(kind: objects.RouteKind) -> Callable[[wire.Route], objects.Ingress]:
+    def keep(item: wire.Route) -> objects.Ingress:
+        return objects.Ingress(_meta(item.metadata), tuple(item.spec.hostnames or ()), kind)
+
+    return keep
+
+
 def _stateful_set(item: wire.StatefulSet) -> objects.Workload:
     templates = tuple(one.metadata.name for one in item.spec.volume_claim_templates or ())
     return objects.Workload("StatefulSet", _meta(item.metadata), templates)
@@ -216,6 +223,7 @@ def _workload(kind: str) -> Callable[[wire.Object], objects.Workload]:
 
 
 _CORE, _APPS, _BATCH, _NETWORKING = "/api/v1", "/apis/apps/v1", "/apis/batch/v1", "/apis/networking.k8s.io/v1"
+_GATEWAY = "/apis/gateway.networking.k8s.io/v1"
 
 NAMESPACES = Resource(
     Kind.NAMESPACES, _CORE, "namespaces", _reader(wire.Namespace, _namespace), METADATA_LIST
@@ -249,6 +257,16 @@ PODS = Resource(Kind.PODS, _CORE, "pods", _reader(wire.Pod, _pod))
 SERVICES = Resource(Kind.SERVICES, _CORE, "services", _reader(wire.Service, _service))
 CLAIMS = Resource(Kind.CLAIMS, _CORE, "persistentvolumeclaims", _reader(wire.Claim, _claim))
 INGRESSES = Resource(Kind.INGRESSES, _NETWORKING, "ingresses", _reader(wire.Ingress, _ingress))
+ROUTES: tuple[Resource[objects.Ingress], ...] = (
+    INGRESSES,
+    *(
+        Resource(kind, _GATEWAY, kind.value, _reader(wire.Route, _route(called)), optional=True)
+        for kind, called in (
+            (Kind.HTTP_ROUTES, objects.RouteKind.HTTP_ROUTE),
+            (Kind.GRPC_ROUTES, objects.RouteKind.GRPC_ROUTE),
+        )
+    ),
+)
 WORKLOADS: tuple[Resource[objects.Workload], ...] = (
     # In full, for the claim templates; the others' metadata is enough.
     Resource(Kind.STATEFUL_SETS, _APPS, "statefulsets", _reader(wire.StatefulSet, _stateful_set)),

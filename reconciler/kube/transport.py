@@ -33,8 +33,9 @@ CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 30.0
 """Seconds without a byte before a request is given up."""
 
-POOL_SIZE = 16
-"""Connections kept open; more than are ever used at once, so that none is made anew."""
+POOL_SIZE = 32
+"""Connections kept open; more than are ever used at once (a watch of each kind, and the requests beside
+them), so that none is made anew."""
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -191,6 +191,17 @@ class Ingress(Wire, frozen=True):
     spec: IngressSpec = IngressSpec()
 
 
+class RouteSpec(Wire, frozen=True):
+    hostnames: list[str] | None = None
+
+
+class Route(Wire, frozen=True):
+    """An HTTPRoute or a GRPCRoute of the Gateway API."""
+
+    metadata: ObjectMeta
+    spec: RouteSpec = RouteSpec()
+
+
 class TemplateMeta(Wire, frozen=True):
     name: str = ""
 

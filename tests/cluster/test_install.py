@@ -99,6 +99,8 @@ READ = (
     "jobs.batch",
     "cronjobs.batch",
     "ingresses.networking.k8s.io",
+    "httproutes.gateway.networking.k8s.io",
+    "grpcroutes.gateway.networking.k8s.io",
     "hosstedprojects.hossted.com",
 )
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")

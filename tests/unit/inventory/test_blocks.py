@@ -1,7 +1,9 @@
 """What is emitted and recorded of an app's objects."""
 
+import msgspec
+
 from reconciler.inventory.blocks import last_known, seen
-from reconciler.inventory.objects import Claim, Ingress, Kind, Pod, PodContainer, Service
+from reconciler.inventory.objects import Claim, Ingress, Kind, Pod, PodContainer, RouteKind, Service
 from reconciler.model import (
     Container,
     HelmInfo,
@@ -64,6 +66,53 @@ def test_an_ingress_is_one_element_per_host_and_an_empty_domain_without_any() ->
         Route("Ingress", "shop", "any"),
         Route("Ingress", "shop", "door"),
     )
+
+
+def test_a_route_of_the_gateway_api_is_told_as_an_ingress_is_and_recorded_by_its_kind() -> None:
+    blocks = seen(
+        [
+            Ingress(meta("door"), ("a.example",)),
+            Ingress(meta("door"), ("a.example", "b.example"), RouteKind.HTTP_ROUTE),
+            Ingress(meta("calls"), (), RouteKind.GRPC_ROUTE),
+        ]
+    )
+    assert blocks.app_info(HELM).ingress_info == (
+        IngressInfo("calls", "shop", ""),
+        IngressInfo("door", "shop", "a.example"),
+        IngressInfo("door", "shop", "b.example"),
+    )
+    assert blocks.record("1.0", 0).routes == (
+        Route("GRPCRoute", "shop", "calls"),
+        Route("HTTPRoute", "shop", "door"),
+        Route("Ingress", "shop", "door"),
+    )
+
+
+def test_hosts_are_chosen_by_the_kinds_that_have_them() -> None:
+    blocks = seen(
+        [
+            Ingress(meta("both"), ("i.example",)),
+            Ingress(meta("both"), ("h.example",), RouteKind.HTTP_ROUTE),
+            Ingress(meta("calls"), ("c.example",), RouteKind.GRPC_ROUTE),
+            Ingress(meta("door"), ("d.example",)),
+        ]
+    )
+    for kind, routes, hosts in (
+        (Kind.INGRESSES, {"both", "door"}, {"i.example", "h.example", "d.example"}),
+        (Kind.HTTP_ROUTES, {"both"}, {"i.example", "h.example"}),
+        (Kind.GRPC_ROUTES, {"calls"}, {"c.example"}),
+    ):
+        chosen = blocks.where(lambda each, _, kind=kind: each is kind)  # type: ignore[misc] # bound early
+        assert {route.name for route in chosen.routes} == routes
+        assert {one.domain for one in chosen.ingresses} == hosts
+
+
+def test_a_host_of_which_no_route_is_recorded_is_an_ingress() -> None:
+    app = make_app(hosts=("a.example",))
+    bare = msgspec.structs.replace(app, record=msgspec.structs.replace(app.record, routes=()))
+    blocks = last_known(bare)
+    assert blocks.where(lambda kind, _: kind is Kind.INGRESSES).ingresses == blocks.ingresses != frozenset()
+    assert not blocks.where(lambda kind, _: kind is Kind.HTTP_ROUTES).ingresses
 
 
 def test_a_claim_has_its_size_in_bytes() -> None:

@@ -57,6 +57,8 @@ class FakeCluster:
         self.asked.append(request.path)
         if (reply := self.failing(request)) is not None:
             return reply
+        if (reply := _nothing_optional(request)) is not None:
+            return reply
         name = request.path.rpartition("/")[2]
         if request.path.startswith("/api/v1/namespaces/shop/secrets/"):
             return Reply(body=self.releases[name]) if name in self.releases else status(404, "not found")
@@ -66,6 +68,12 @@ class FakeCluster:
         if request.path == SECRETS and selector.startswith("type="):
             return _list([{"metadata": one["metadata"]} for one in self.releases.values()])
         return _list(list(self.pods) if name == "pods" else [])
+
+
+def _nothing_optional(request: Request) -> Reply | None:
+    if request.path == "/apis/gateway.networking.k8s.io/v1":
+        return status(404, "not found")
+    return Reply(body={"kind": "APIGroupList", "groups": []}) if request.path == "/apis" else None
 
 
 def _list(items: list[dict[str, object]]) -> Reply:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from reconciler.inventory.index import KINDS
+from reconciler.inventory.index import part_ref
 from reconciler.inventory.objects import (
     OWNER_KINDS,
     Claim,
@@ -19,6 +19,7 @@ from reconciler.inventory.objects import (
     Owner,
     Part,
     Pod,
+    RouteKind,
     Service,
     StoredRelease,
     UuidSecret,
@@ -53,7 +54,7 @@ ITEMS = (
     st.builds(Pod, METAS, st.sampled_from(["Running", "Pending"]))
     | st.builds(Service, METAS)
     | st.builds(Claim, CLAIM_METAS, st.integers(0, 2))
-    | st.builds(Ingress, METAS)
+    | st.builds(Ingress, METAS, kind=st.sampled_from(RouteKind))
     | st.builds(
         Workload,
         st.sampled_from(list(OWNER_KINDS)),
@@ -101,4 +102,4 @@ def ref_of(item: Object) -> Ref:
         return Ref(Kind.UUID_SECRETS, item.namespace, "uuid")
     if isinstance(item, Workload):
         return workload_ref(item)
-    return Ref(KINDS[type(item)], item.meta.namespace, item.meta.name)
+    return part_ref(item)

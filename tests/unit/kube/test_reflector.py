@@ -187,14 +187,66 @@ async def test_what_is_forbidden_is_asked_for_again_soon_and_then_slowly(serve: 
     assert naps.seconds == [4, 8, 16, 32, 64, 128, 256, 512, *[REFUSED_AGAIN] * 3]
 
 
-async def test_what_is_not_found_is_missing_only_where_a_server_may_not_have_it(serve: ServerOf) -> None:
+async def test_what_is_not_found_is_not_missing(serve: ServerOf) -> None:
     replies = (listed(7, service("a", 5)), status(404, "starting"), listed(9, service("b", 8)))
     assert await reflected(serve(answers(*replies)), "listed b") == [
         *("listed a", "failed NotFoundError", "listed b")
     ]
-    optional = msgspec.structs.replace(SERVICES, optional=True)
-    told = await reflected(serve(answers(*replies)), "listed b", resource=optional)
-    assert told == ["listed a", "listed ", "listed b"]
+
+
+OPTIONAL = msgspec.structs.replace(SERVICES, optional=True, prefix="/apis/shops.example/v1")
+HAS_IT = Reply(
+    body={"kind": "APIResourceList", "resources": [{"name": "services"}, {"name": "services/status"}]}
+)
+HAS_ANOTHER = Reply(body={"kind": "APIResourceList", "resources": [{"name": "servers"}]})
+
+
+def groups(*versions: str) -> Reply:
+    listed = [{"versions": [{"groupVersion": version}]} for version in versions]
+    return Reply(body={"kind": "APIGroupList", "groups": listed})
+
+
+NO_GROUP = groups("apps/v1", "shops.example/v1beta1")
+NOT_FOUND = status(404, "the server could not find the requested resource")
+
+
+async def test_of_a_kind_that_the_server_does_not_have_there_is_none_until_it_comes(serve: ServerOf) -> None:
+    server = serve(answers(*(NOT_FOUND, NO_GROUP), HAS_ANOTHER, HAS_IT, listed(7, service("a", 5))))
+    naps = Naps()
+    assert await reflected(server, "listed a", naps, OPTIONAL) == ["listed ", "listed ", "listed a"]
+    assert naps.seconds == [4, 8]
+    assert [request.path for request in server.requests[:5]] == [
+        *("/apis/shops.example/v1", "/apis", "/apis/shops.example/v1", "/apis/shops.example/v1"),
+        "/apis/shops.example/v1/services",
+    ]
+
+
+async def test_a_kind_that_goes_takes_its_objects_with_it_at_once(serve: ServerOf) -> None:
+    server = serve(answers(HAS_IT, listed(7, service("a", 5)), NOT_FOUND, NOT_FOUND, NO_GROUP))
+    naps = Naps()
+    assert await reflected(server, "listed ", naps, OPTIONAL) == ["listed a", "listed "]
+
+
+@pytest.mark.parametrize(
+    "instead",
+    [
+        (NOT_FOUND, NOT_FOUND, status(500, "starting")),
+        (NOT_FOUND, NOT_FOUND, Reply(body=b"<html>404</html>")),
+        (NOT_FOUND, NOT_FOUND, groups("apps/v1", "shops.example/v1")),
+        (NOT_FOUND, status(503, "starting"), status(503, "starting"), status(503, "starting")),
+        (NOT_FOUND, Reply(body={"kind": "Greeting"})),
+    ],
+    ids=["no groups", "a page", "the group is there", "starting", "another answer"],
+)  # fmt: skip
+async def test_a_404_is_no_proof_that_a_kind_is_gone(serve: ServerOf, instead: tuple[Reply, ...]) -> None:
+    server = serve(answers(HAS_IT, listed(7, service("a", 5)), *instead, HAS_IT, listed(9, service("b", 8))))
+    told = await reflected(server, "listed b", resource=OPTIONAL)
+    assert [word for word in told if not word.startswith("failed")] == ["listed a", "listed b"]
+
+
+async def test_where_discovery_is_forbidden_the_kinds_own_list_tells(serve: ServerOf) -> None:
+    server = serve(answers(status(403, "no"), listed(7, service("a", 5))))
+    assert await reflected(server, "listed a", resource=OPTIONAL) == ["listed a"]
 
 
 async def test_a_watch_that_was_accepted_and_brings_nothing_is_one(

@@ -15,6 +15,7 @@ from reconciler.inventory.objects import (
     Owner,
     Pod,
     PodContainer,
+    RouteKind,
     Service,
     StoredRelease,
     Workload,
@@ -94,6 +95,16 @@ def read(resource: Resource[Any], item: dict[str, object]) -> object:
         ),
         (resources.INGRESSES, {"metadata": META, "spec": {"rules": None}}, Ingress(PLAIN, ())),
         (
+            resources.ROUTES[1],
+            {"metadata": META, "spec": {"hostnames": ["a.example", "*.b.example"], "rules": []}},
+            Ingress(PLAIN, ("a.example", "*.b.example"), RouteKind.HTTP_ROUTE),
+        ),
+        (
+            resources.ROUTES[2],
+            {"metadata": META, "spec": {"parentRefs": [{"name": "gate"}]}},
+            Ingress(PLAIN, (), RouteKind.GRPC_ROUTE),
+        ),
+        (
             resources.WORKLOADS[0],
             {"metadata": META, "spec": {"volumeClaimTemplates": [{"metadata": {"name": "data"}}]}},
             Workload("StatefulSet", PLAIN, ("data",)),
@@ -141,6 +152,8 @@ def test_a_release_is_kept_as_its_labels_tell_it() -> None:
         (resources.RELEASE_SECRETS, "shop", "a b", "/api/v1/namespaces/shop/secrets/a%20b"),
         (resources.NAMESPACES, "", "kube-system", "/api/v1/namespaces/kube-system"),
         (resources.INGRESSES, "", "", "/apis/networking.k8s.io/v1/ingresses"),
+        (resources.ROUTES[1], "", "", "/apis/gateway.networking.k8s.io/v1/httproutes"),
+        (resources.ROUTES[2], "shop", "", "/apis/gateway.networking.k8s.io/v1/namespaces/shop/grpcroutes"),
     ],
 )
 def test_the_path_of_a_kind(resource: Resource[Any], namespace: str, name: str, path: str) -> None:
@@ -164,7 +177,6 @@ def test_every_kind_is_listed_by_exactly_one_resource() -> None:
         resources.PODS,
         resources.SERVICES,
         resources.CLAIMS,
-        resources.INGRESSES,
     ]
-    kinds = [resource.kind for resource in single] + [resource.kind for resource in resources.WORKLOADS]
+    kinds = [one.kind for one in (*single, *resources.ROUTES, *resources.WORKLOADS)]
     assert sorted(kinds) == sorted(Kind)
