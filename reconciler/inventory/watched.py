@@ -2,7 +2,8 @@
 
 Every kind is listed once and watched; each event goes into one ``Folding``. A look asks the cluster for
 nothing but what cannot be watched: a kind that may not be listed everywhere is listed where it may be, at
-most once an interval.
+most once an interval. Once an interval everything is listed afresh and compared with what is held, so that
+nothing that was missed stays so.
 """
 
 import asyncio
@@ -92,6 +93,7 @@ class WatchedSource:
         self._now = now
         self._policy: PolicyInEffect | None = None
         self._excluded: tuple[str, ...] = ()
+        self._afresh: datetime | None = None
         self._again = asyncio.Event()
         self._running: list[asyncio.Task[Never]] = []
         self._kube_system_uid = ""
@@ -128,13 +130,13 @@ class WatchedSource:
         The first one waits until every kind was listed, or could not be. Nothing that the API answers is
         raised: a kind that cannot be seen is a Gap, with its objects as last seen.
         """
-        now = self._now()
-        self._follow(policy)
+        now, interval = self._now(), Duration.parse(policy.interval)
+        self._follow(policy, now, interval)
         for kind in self._kinds:
             await kind.held.ready()
         scope = Scope(frozenset(), frozenset(), lambda _: False, now)  # of the first kind, the namespaces
         for kind in self._kinds:
-            await kind.check(scope, Duration.parse(policy.interval), self._slots)
+            await kind.check(scope, interval, self._slots)
             if kind.held is self._namespaces:
                 names = frozenset(ref.name for ref in self._namespaces.items)
                 denied = frozenset(name for name in names if policy.denies(name))
@@ -157,11 +159,14 @@ class WatchedSource:
         for kind in self._kinds:
             kind.held.replace(())
 
-    def _follow(self, policy: PolicyInEffect) -> None:
-        """See what this policy lets us see, from now on."""
+    def _follow(self, policy: PolicyInEffect, now: datetime, interval: Duration) -> None:
+        """See what this policy lets us see, from now on; and once an interval all of it afresh, whatever
+        was heard meanwhile."""
         before, self._policy = self._policy, policy
-        if before is not None and before.denyNamespaces == policy.denyNamespaces:
+        same = before is not None and before.denyNamespaces == policy.denyNamespaces
+        if same and self._afresh is not None and self._afresh <= now < self._afresh + interval:
             return
+        self._afresh = now
         exact = tuple(name for name in policy.denyNamespaces if not _GLOB & set(name))
         self._excluded = exact if len(exact) <= MOST_EXCLUDED else ()
         self._start_over()
@@ -169,7 +174,7 @@ class WatchedSource:
             kind.held.sift()
 
     def _start_over(self) -> None:
-        """Nothing that was asked under another policy may still answer."""
+        """List everything again; nothing that was asked before may still answer."""
         for each in self._running:
             each.cancel()
         for kind in self._kinds:

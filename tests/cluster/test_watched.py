@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.inventory.fold import Inventory, fold
+from reconciler.inventory.fold import fold
+from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.live import LiveSource
 from reconciler.inventory.objects import Kind, Look
 from reconciler.inventory.watched import WatchedSource
@@ -30,8 +32,10 @@ class Watching:
     """A source that runs, and one that looks afresh to compare it with."""
 
     def __init__(self, kubeconfig: Path) -> None:
+        self.at = datetime(2026, 11, 21, 12, tzinfo=UTC)
         self._clients = [Client.connect(kubeconfig=kubeconfig) for _ in range(2)]
-        self.source, self._fresh = WatchedSource(self._clients[0]), LiveSource(self._clients[1])
+        self.source = WatchedSource(self._clients[0], lambda: self.at)
+        self._fresh = LiveSource(self._clients[1])
         self._task = asyncio.create_task(self.source.run())
 
     async def close(self) -> None:
@@ -120,6 +124,19 @@ async def test_a_look_at_what_is_reflected_asks_for_nothing(plane: ControlPlane,
     assert asked(plane, mark) == []
 
 
+async def test_once_an_interval_everything_is_looked_at_afresh(
+    plane: ControlPlane, watching: Watching
+) -> None:
+    install(plane, "web", "web")
+    plane.rolled_out()
+    before = await watching.agreed()
+    mark = plane.mark()
+    watching.at += timedelta(minutes=10)
+    assert await watching.seen() == before
+    assert Counter(one.verb for one in asked(plane, mark) if one.resource) == {"list": KINDS}
+    assert (await watching.seen()).apps[WEB] is (await watching.seen()).apps[WEB]
+
+
 async def test_each_kind_is_listed_and_watched_once_and_each_newest_body_read_once(
     plane: ControlPlane,
 ) -> None:
@@ -130,7 +147,10 @@ async def test_each_kind_is_listed_and_watched_once_and_each_newest_body_read_on
     watching = Watching(plane.kubeconfig)
     try:
         await watching.seen()
-        assert Counter(one.verb for one in asked(plane, mark)) == {"list": KINDS, "get": 1}
+        requests = asked(plane, mark)
+        assert Counter(one.verb for one in requests if one.resource) == {"list": KINDS, "get": 1}
+        routes = ["/apis", "/apis/gateway.networking.k8s.io/v1"]
+        assert sorted(one.path for one in requests if not one.resource) == sorted(2 * routes)
         mark = plane.mark()
         plane.helm("upgrade", "web", str(CHARTS / "web"))
         while (await watching.seen()).apps[WEB].helm.revision != 3 or (await watching.seen()).in_transit:
