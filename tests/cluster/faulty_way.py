@@ -132,6 +132,11 @@ class FaultyWay:
         self.cut()
         await self._server.wait_closed()
 
+    @property
+    def watches(self) -> int:
+        """How many are open and not silenced."""
+        return sum(one.watching and not one.silent for one in self._passages)
+
     def kubeconfig(self, of: Path) -> Path:
         """The same kubeconfig by this way; written anew when it is asked for again."""
         config = json.loads(of.read_text())
@@ -160,10 +165,9 @@ class FaultyWay:
 
     def silence(self) -> None:
         """Let the watches of now stay open and bring nothing any more; what comes later is well."""
-        watching = [one for one in self._passages if one.watching]
-        for one in watching:
-            one.silent = True
-        self.done["silenced"] += len(watching)
+        self.done["silenced"] += self.watches
+        for one in self._passages:
+            one.silent = one.watching
 
     def stall(self) -> None:
         """Let nothing through on any connection, old or new, until ``flow``."""
