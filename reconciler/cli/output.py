@@ -4,9 +4,6 @@ import sys
 from collections.abc import Iterable, Sequence
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from reconciler.changes.render_json import changeset_as_json
 from reconciler.delivery.deliver import Delivered
@@ -121,6 +118,11 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         for row in rows:
             print("  ".join(row))
         return
+    # Imported when there is a table: a command that prints a line does not pay for it.
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in head[:-1]:
         table.add_column(name, no_wrap=True)

@@ -1,24 +1,23 @@
-"""Puts the parts together: which store, which ledger, which API, for a process or a command."""
+"""Puts the parts together: which store, which ledger, which API, for a process or a command.
+
+What talks to git or to the Hossted API, and what reads a file, is imported when it is wanted: all of it
+takes longer to import than a quiet cluster takes to look at.
+"""
 
 import secrets
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from reconciler.delivery.api import Api, endpoint_of
 from reconciler.delivery.deliver import Delivery
 from reconciler.delivery.rate import Rate
 from reconciler.errors import NotFoundError, SpecError, UsageError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
 from reconciler.kube.projects import Projects
-from reconciler.kube.secrets import Secrets
-from reconciler.model import digest_of
 from reconciler.operator.clock import Clock
 from reconciler.operator.gaps import Gaps
 from reconciler.operator.leadership import Leadership
@@ -26,13 +25,13 @@ from reconciler.policy import keys
 from reconciler.project import GitState, Project, Spec, oldest, parse_project
 from reconciler.settings import Settings
 from reconciler.state.configmap.store import ConfigMapStore
-from reconciler.state.git.network.access import Access, Folder, SecretSource, Source
-from reconciler.state.git.store import open_git_store
 from reconciler.state.ledger.configmaps import ConfigMapLedger
 from reconciler.state.ledger.contract import Ledger
 from reconciler.state.ledger.file import FileLedger
-from reconciler.state.signing.key import Signing
 from reconciler.state.store import Store
+
+if TYPE_CHECKING:
+    from reconciler.delivery.api import Api
 
 PUSH_TIMEOUT = 30.0
 """Seconds that one push may take, connecting and reading included: half a Lease, so that an answer finds it
@@ -53,18 +52,9 @@ def opener(
     def open_store(spec: Spec) -> Store:
         state = spec.state
         if isinstance(state, GitState):
-            author = f"{state.author.name} <{state.author.email}>"
-            return open_git_store(
-                path=_clone_of(settings, state.url, state.branch),
-                url=state.url,
-                branch=state.branch,
-                approved_branch=state.approved_branch,
-                author=author,
-                signing=_signing(settings, state, client),
-                access=Access(source=_source(settings, state, client, credentials), proxy=settings.proxy),
-                push_options=state.push_options,
-                subject_suffix=state.subject_suffix,
-            )
+            from reconciler.cli.git_state import open_state  # noqa: PLC0415 - see the module's docstring
+
+            return open_state(settings, state, client, credentials)
         if client is None:
             raise SpecError("spec.state: without a cluster the state must be in git: set spec.state.git.url")
         return ConfigMapStore(
@@ -90,11 +80,16 @@ def ledger_of(settings: Settings, spec: Spec, client: Client | None) -> Ledger:
 
 def leadership_of(settings: Settings, ledger: Ledger, clock: Clock, gaps: Gaps) -> Leadership:
     """A leadership with an Instance of its own."""
+    endpoint = ""
+    if settings.api is not None:
+        from reconciler.delivery.api import endpoint_of  # noqa: PLC0415 - see the module's docstring
+
+        endpoint = endpoint_of(settings.api.url)
     return Leadership(
         ledger,
         clock,
         instance=str(uuid4()),
-        endpoint=endpoint_of(settings.api.url) if settings.api is not None else "",
+        endpoint=endpoint,
         email_id=settings.email_id,
         draw=keys.source(clock.now, secrets.token_bytes),
         gaps=gaps,
@@ -103,13 +98,15 @@ def leadership_of(settings: Settings, ledger: Ledger, clock: Clock, gaps: Gaps) 
 
 def delivery_of(
     settings: Settings, ledger: Ledger, clock: Clock, remaining: Callable[[], float] | None = None
-) -> tuple[Api, Delivery] | None:
+) -> "tuple[Api, Delivery] | None":
     """What pushes, or None where there is no API. ``remaining``: seconds of the Lease, if there is one.
 
     Close the Api when done.
     """
     if settings.api is None:
         return None
+    from reconciler.delivery.api import Api  # noqa: PLC0415 - see the module's docstring
+
     api = Api(settings.api)
 
     def timeout() -> float:
@@ -147,6 +144,9 @@ async def find_project(client: Client) -> Project | None:
 
 def project_from(path: Path) -> Project:
     """The project that a YAML or JSON file holds; UsageError when it cannot be read."""
+    from ruamel.yaml import YAML  # noqa: PLC0415 - see the module's docstring
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
     try:
         found = YAML(typ="safe").load(path)
     except (OSError, YAMLError) as error:
@@ -156,33 +156,3 @@ def project_from(path: Path) -> Project:
     if not isinstance(found, dict):
         raise UsageError(f"{path} holds no Hosstedproject")
     return parse_project(found)
-
-
-def _source(
-    settings: Settings, state: GitState, client: Client | None, credentials: Path | None
-) -> Source | None:
-    if credentials is not None:
-        return Folder(credentials)
-    if state.secret_ref is None:
-        return None
-    if client is None:
-        raise SpecError(
-            "spec.state.git.secretRef names a Secret, and no cluster is asked: give its keys with"
-            " --credentials DIR, a file for each"
-        )
-    return SecretSource(Secrets(client).read, settings.namespace, state.secret_ref.name)
-
-
-def _signing(settings: Settings, state: GitState, client: Client | None) -> Signing | None:
-    if state.signing is None:
-        return None
-    if client is None:
-        raise SpecError("spec.state.git.signing names a Secret, and no cluster is asked: leave signing out")
-    secrets_of_cluster = Secrets(client)
-    return Signing(
-        lambda name: secrets_of_cluster.read(settings.namespace, name), state.signing.secret_ref.name
-    )
-
-
-def _clone_of(settings: Settings, url: str, branch: str) -> Path:
-    return settings.cache / "git" / f"{digest_of(f'{url} {branch}'.encode())[:20]}.git"

@@ -16,12 +16,11 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
 from itertools import islice
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from reconciler.delivery.answers import Acknowledged, Again, Answer, Outdated, Rejected, Stop
-from reconciler.delivery.api import Api
 from reconciler.delivery.breaker import Breaker
 from reconciler.delivery.rate import Rate
 from reconciler.errors import ReconcilerError
@@ -30,6 +29,9 @@ from reconciler.policy import protocol
 from reconciler.policy.entry import EMPTY, Entry, LedgerView
 from reconciler.policy.plan import Plan, Push
 from reconciler.policy.protocol import Reason
+
+if TYPE_CHECKING:  # the only part of this that knows httpx, which takes long to import
+    from reconciler.delivery.api import Api
 
 BATCH = 100
 """Apps that are marked by one write at most: so many bodies fit a shard of the ledger beside each other."""
@@ -103,7 +105,7 @@ class Delivery:
 
     def __init__(
         self,
-        api: Api,
+        api: "Api",
         ledger: Ledger,
         *,
         email_id: str,
