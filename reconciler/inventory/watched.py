@@ -51,7 +51,8 @@ class WatchedKind:
         self._checked = self.held.error
         if not isinstance(self._checked, ForbiddenError):
             return
-        if self.listed_at is not None and self.listed_at <= scope.now < self.listed_at + interval:
+        is_done = all(gap.forbidden for gap in self.gaps)  # what failed is listed again
+        if is_done and self.listed_at is not None and self.listed_at <= scope.now < self.listed_at + interval:
             return
         listing = await self._lister.look(scope, slots)
         if not isinstance(self.held.error, ForbiddenError):

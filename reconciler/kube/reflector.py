@@ -99,15 +99,15 @@ class Reflector(Generic[T]):
     async def run(self) -> Never:
         """Reflect until cancelled. Every failure is the holder's to know, and is tried again."""
         now = asyncio.get_running_loop().time
-        failures = 0
+        failures = refusals = 0
         while True:
             self._heard, self._is_current = False, False
             began: float | None = None
             error: ReconcilerError | None = None
             try:
                 if not self._version and not await self._list():
-                    failures += 1
-                    await self._sleep(self._slowly(failures))
+                    refusals += 1
+                    await self._sleep(self._slowly(refusals))
                     continue
                 began = now()
                 await self._watch()
@@ -116,27 +116,29 @@ class Reflector(Generic[T]):
             # A watch that ends at once and without a word is no success, or a bad proxy would have us spin.
             lasted = began is not None and now() - began >= LASTING
             failures = 0 if self._heard or lasted else failures + 1
+            refusals = 0 if self._is_current else refusals
             if isinstance(error, KubernetesError) and self._is_to_begin_anew(error):
                 self._version = ""  # what is held is old by what was missed, not wrong
                 error = error if failures > 1 else None
             elif error is None and failures > 1:
                 error = KubernetesError(f"WATCH {self._path}: ends at once, without a word")
-            if error is not None:
-                self._holder.failed(error)
-                await self._sleep(self._pause(error, failures))
+            if error is None:
+                continue
+            self._holder.failed(error)
+            if isinstance(error, ForbiddenError):
+                self._version = ""
+                refusals += 1
+                await self._sleep(self._slowly(refusals))
+            else:
+                await self._sleep(backoff(max(failures, 1), self._random()))
 
     def _is_to_begin_anew(self, error: KubernetesError) -> bool:
         """Whether the version is forgotten, or the kind perhaps gone."""
         return error.status == 410 or (self._resource.optional and isinstance(error, NotFoundError))
 
-    def _pause(self, error: ReconcilerError, failures: int) -> float:
-        if isinstance(error, ForbiddenError):
-            self._version = ""
-            return self._slowly(failures)
-        return backoff(max(failures, 1), self._random())
-
-    def _slowly(self, failures: int) -> float:
-        return min(REFUSED_AGAIN, 2.0 ** min(failures + 1, 10)) * (0.9 + 0.2 * self._random())
+    def _slowly(self, refusals: int) -> float:
+        """Seconds after so many refusals (1 or more) without a watch between them."""
+        return min(REFUSED_AGAIN, 2.0 ** min(refusals + 1, 10)) * (0.9 + 0.2 * self._random())
 
     async def _list(self) -> bool:
         """List all that there is; False when the server has no such kind."""

@@ -93,3 +93,13 @@ async def test_what_may_be_listed_and_not_watched_is_what_was_listed(tmp_path: P
     bench.held.failed(FORBIDDEN)
     await bench.check()
     assert (bench.names, bench.kind.find_gaps()) == ({"old"}, ())
+
+
+async def test_what_failed_where_it_may_be_listed_is_listed_again_at_the_next_look(tmp_path: Path) -> None:
+    replies = iter([status(500, "etcd is away")])
+    bench = Bench(tmp_path, lambda request: next(replies, old(request)))
+    bench.held.failed(FORBIDDEN)
+    await bench.kind.check(SCOPE, Duration.parse("10m"), asyncio.Semaphore(1))
+    assert [gap.forbidden for gap in bench.kind.find_gaps()] == [False]
+    await bench.check()
+    assert (bench.names, bench.kind.find_gaps()) == ({"old"}, ())

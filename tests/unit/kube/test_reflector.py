@@ -187,10 +187,26 @@ async def test_what_is_forbidden_is_asked_for_again_soon_and_then_slowly(serve: 
     assert naps.seconds == [4, 8, 16, 32, 64, 128, 256, 512, *[REFUSED_AGAIN] * 3]
 
 
+async def test_a_refusal_after_a_watch_is_the_first_again(serve: ServerOf) -> None:
+    no, watched = status(403, "no"), Reply(body=[bookmark(9)])
+    server = serve(answers(no, no, listed(7), watched, no, listed(10, service("a", 5))))
+    naps = Naps()
+    await reflected(server, "listed a", naps)
+    assert naps.seconds == [4, 8, 4]
+
+
+async def test_what_fails_is_tried_again_soon_whatever_the_failure(serve: ServerOf) -> None:
+    server = serve(answers(*[status(404, "starting")] * 3, listed(7, service("a", 5))))
+    naps = Naps()
+    await reflected(server, "listed a", naps)
+    assert naps.seconds == [0.75, 1.5, 3.0]
+
+
 async def test_what_is_not_found_is_not_missing(serve: ServerOf) -> None:
-    replies = (listed(7, service("a", 5)), status(404, "starting"), listed(9, service("b", 8)))
-    assert await reflected(serve(answers(*replies)), "listed b") == [
-        *("listed a", "failed NotFoundError", "listed b")
+    watched = Reply(body=[event("ADDED", service("b", 8))])
+    server = serve(answers(listed(7, service("a", 5)), status(404, "starting"), watched))
+    assert await reflected(server, "put b ()") == [
+        *("listed a", "failed NotFoundError", "current", "put b ()")
     ]
 
 
