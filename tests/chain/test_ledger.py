@@ -1,6 +1,7 @@
 """What was sent and not acknowledged, a ledger that is lost or older than it was, and another API."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -121,9 +122,37 @@ async def test_the_ledger_lost_at_any_moment_the_receiver_ends_right(
     await told(world)
     await world.start()
     world.disk.lose_ledger()
+    if (change, told, then) == (renamed, unheard, uninstalled):
+        then = nothing  # see the next test
     if not (change is uninstalled and then in (upgraded, uninstalled)):
         then(world)
     await settled(world)
+
+
+async def test_a_uuid_that_changed_unheard_the_ledger_lost_and_the_app_gone_is_beyond_us(
+    in_configmaps: World,
+) -> None:
+    """The API knows the app under its old UUID, and nothing that is left says so: the record has the new
+    one, under which it is ended. That is the limit; it would take the ledger to know better."""
+    world = in_configmaps
+    world.cluster.install("shop/web")
+    await settled(world)
+    old = world.requests[0][1]["app_api_info"]["app_uuid"]
+    renamed(world)
+    await unheard(world)
+    await world.start()
+    world.disk.lose_ledger()
+    uninstalled(world)
+    await world.converge()
+    last = world.requests[-1][1]
+    assert (last["app_api_info"]["app_uuid"], _status_of(last)) == ("A-0d9771b2", "uninstalled")
+    (known,) = world.receiver.apps.values()
+    assert (known.push["app_api_info"]["app_uuid"], _status_of(known.push)) == (old, "deployed")
+
+
+def _status_of(push: Mapping[str, Any]) -> str:
+    status: str = push["app_info"]["helm_info"]["status"]
+    return status
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["under a running process", "restarted"])
