@@ -16,7 +16,7 @@ from reconciler.changes.diff import diff
 from reconciler.inventory.helm import read_payload
 from reconciler.inventory.objects import Kind
 from reconciler.model import Snapshot
-from tests.benchmarks import commit, configmap, delivery, growth, races, restart
+from tests.benchmarks import chaos, commit, configmap, delivery, growth, races, restart
 from tests.benchmarks.live import main as live
 from tests.benchmarks.measure import Figure, compare
 from tests.benchmarks.verify import bench_verify
@@ -91,6 +91,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
 }
 
 TABLES: dict[str, Callable[[], Table]] = {
+    "chaos": chaos.table,
     "commit": commit.table,
     "configmap": configmap.table,
     "delivery": delivery.table,

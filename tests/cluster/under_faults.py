@@ -29,9 +29,9 @@ PATIENCE = 120.0  # seconds until the live view must have come to agree; a busy 
 class UnderFaults:
     """``async with UnderFaults(plane, way) as faults:`` looks all the time, by the faulty way.
 
-    ``looks``: how many there were; ``partial``: how many of them had gaps; ``gaps``: those of the last
-    one; ``wrongly``: apps that one of them said were gone, and were not; ``last``: the apps with what is
-    known of them from before; ``meanwhile``: what is done after each look.
+    ``looks``: how many there were; ``partial``: how many of them had gaps; ``gaps``: those of the last one;
+    ``wrongly``: apps that one of them said were gone, and were not; ``comparisons``: with a fresh list, that
+    agreed; ``last``: the apps with what is known of them from before; ``meanwhile``: done after each look.
     """
 
     def __init__(
@@ -128,8 +128,8 @@ class UnderFaults:
         while True:
             fresh = folded(await self._fresh.look(policy), policy)
             seen = await self.seen(policy)
-            self.comparisons += 1
             if seen == fresh:
+                self.comparisons += 1
                 return seen
             assert time.monotonic() < deadline, f"{different(seen, fresh)}; gaps {self.gaps}"
             async with self._looked:
