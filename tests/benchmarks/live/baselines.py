@@ -41,7 +41,7 @@ def requests_to_repeat(asked: Iterable[Asked]) -> list[tuple[str, str]]:
     found = []
     for one in asked:
         query = parse_qs(urlsplit(one.uri).query)
-        if one.verb in ("get", "list") and "watch" not in query:
+        if one.verb in ("get", "list") and one.code == 200 and "watch" not in query:
             found.append(
                 (one.uri, _accept(urlsplit(one.uri).path) if one.verb == "list" else "application/json")
             )

@@ -41,15 +41,15 @@ def main(arguments: list[str]) -> None:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
     console = Console(width=160)
     last = report.read()
-    run = measure(given.parts or [*PARTS, GROWTH], given.small, console)
+    effort = Effort(given.small)
+    scales = (SMALL, SMALL_LARGE) if given.small else (MEDIUM, LARGE)
+    run = measure(given.parts or [*PARTS, GROWTH], effort, *scales, console)
     report.write(run, given.write or report.RESULTS)
     console.print(report.table(run, last))
 
 
-def measure(names: list[str], small: bool, console: Console) -> report.Run:
-    """Measure these parts on a cluster of their own."""
-    effort = Effort(small)
-    scale = SMALL if small else MEDIUM
+def measure(names: list[str], effort: Effort, scale: Scale, large: Scale, console: Console) -> report.Run:
+    """Measure these parts on a cluster of their own. ``large``: to which it then grows."""
     rows: list[Row] = []
     with stage() as at:
         at.grow(scale)
@@ -57,9 +57,7 @@ def measure(names: list[str], small: bool, console: Console) -> report.Run:
         for name in [name for name in PARTS if name in names]:
             rows += _measured(name, PARTS[name](at, effort), console)
         if GROWTH in names:
-            rows += happenings.growth(
-                at, effort, SMALL_LARGE if small else LARGE, lambda name, work: _measured(name, work, console)
-            )
+            rows += happenings.growth(at, effort, large, lambda name, work: _measured(name, work, console))
     return report.a_run(str(scale), rows)
 
 

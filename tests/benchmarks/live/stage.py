@@ -31,7 +31,8 @@ PATIENCE = 600.0
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """One request to the API server. ``received``, ``answered``: seconds since 1970 (0.0: not answered)."""
+    """One request to the API server. ``received``, ``answered``: seconds since 1970; ``answered`` and
+    ``code`` are 0 until it is answered."""
 
     verb: str
     uri: str
@@ -40,6 +41,7 @@ class Asked(msgspec.Struct, frozen=True):
     name: str
     received: float
     answered: float
+    code: int = 0
 
 
 class TimedReceiver(RecordingReceiver):
@@ -201,6 +203,7 @@ def _asked(event: Mapping[str, Any], ended: bool) -> Asked:
         name=target.get("name", ""),
         received=_seconds(event["requestReceivedTimestamp"]),
         answered=_seconds(event["stageTimestamp"]) if ended else 0.0,
+        code=event["responseStatus"]["code"] if ended else 0,
     )
 
 
