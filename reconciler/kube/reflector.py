@@ -114,12 +114,15 @@ class Reflector(Generic[T]):
             except ReconcilerError as failure:
                 error = failure
             # A watch that ends at once and without a word is no success, or a bad proxy would have us spin.
-            lasted = began is not None and now() - began >= LASTING
-            failures = 0 if self._heard or lasted else failures + 1
+            seconds = now() - began if began is not None else 0.0
+            failures = 0 if self._heard or seconds >= LASTING else failures + 1
             refusals = 0 if self._is_current else refusals
             if isinstance(error, KubernetesError) and self._is_to_begin_anew(error):
                 self._version = ""  # what is held is old by what was missed, not wrong
                 error = error if failures > 1 else None
+            elif self._is_current and not self._heard and seconds >= SILENCE:
+                # Not one bookmark: the server's history may be another, as after a restore.
+                self._version = ""
             elif error is None and failures > 1:
                 error = KubernetesError(f"WATCH {self._path}: ends at once, without a word")
             if error is None:

@@ -310,3 +310,16 @@ async def test_a_dead_connection_is_given_up(serve: ServerOf, monkeypatch: pytes
         *("listed ", "current", "failed KubernetesError"),
         *("current", "put a ()"),
     ]
+
+
+async def test_a_watch_that_never_brought_a_bookmark_is_no_proof_and_the_kind_is_listed_again(
+    serve: ServerOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server whose history was put back waits for the version that it has not reached yet, in silence."""
+    monkeypatch.setattr(module, "SILENCE", 0.2)
+    monkeypatch.setattr(module, "GRACE", 0.01)
+    server = serve(
+        answers(listed(700, service("a", 5)), Reply(body=[], hang=True), listed(9, service("b", 8)))
+    )
+    told = await reflected(server, "listed b")
+    assert told == ["listed a", "current", "failed KubernetesError", "listed b"]
