@@ -35,7 +35,12 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="make bench ARGS=live", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join((*PARTS, GROWTH))}")
     parser.add_argument("--small", action="store_true", help="50 releases, and short: to see that it works")
-    parser.add_argument("--write", type=Path, metavar="FILE", help=f"default: {report.RESULTS}")
+    parser.add_argument(
+        "--write",
+        type=Path,
+        metavar="FILE",
+        help="results (default: those of the repository, and docs/performance.md with them)",
+    )
     given = parser.parse_args(arguments)
     if unknown := set(given.parts) - {*PARTS, GROWTH}:
         parser.error(f"no such part: {', '.join(sorted(unknown))}")
@@ -45,6 +50,8 @@ def main(arguments: list[str]) -> None:
     scales = (SMALL, SMALL_LARGE) if given.small else (MEDIUM, LARGE)
     run = measure(given.parts or [*PARTS, GROWTH], effort, *scales, console)
     report.write(run, given.write or report.RESULTS)
+    if given.write is None:
+        report.publish(report.read())
     console.print(report.table(run, last))
 
 

@@ -10,6 +10,11 @@ import msgspec
 from rich.table import Table
 
 RESULTS = Path(__file__).parents[1] / "results" / "live.json"
+DOCUMENT = Path(__file__).parents[3] / "docs/performance.md"
+BEGIN, END = "<!-- figures: written by `make bench ARGS=live` -->", "<!-- end of figures -->"
+
+
+_MET = {None: "", True: "met", False: "**not met**"}
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -71,6 +76,31 @@ def write(run: Run, path: Path = RESULTS) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(runs), indent=1) + b"\n")
 
 
+def publish(runs: Mapping[str, Run]) -> None:
+    """Put the figures of the largest cluster into the document."""
+    run = max(runs.values(), key=lambda run: int(run.scale.partition(" ")[0].replace(",", "")))
+    text = DOCUMENT.read_text()
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{_markdown(run)}\n{END}{after}")
+
+
+def _markdown(run: Run) -> str:
+    load = ", ".join(f"{one:.1f}" for one in run.load)
+    lines = [
+        f"A cluster of {run.scale}; {run.machine}; load average {load} when it ended, {run.at}.",
+        "",
+        "| what | figure | goal | | baseline of the same run | times the baseline |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in run.rows:
+        baseline = "" if row.baseline is None else f"{_shown(row.baseline, row.unit)}, {row.baseline_name}"
+        note = f" ({row.note})" if row.note else ""
+        ratio = "" if row.ratio is None else _number(row.ratio)
+        cells = (row.what + note, _shown(row.value, row.unit), _goal(row), _MET[row.met], baseline, ratio)
+        lines.append(f"| {' | '.join(cells)} |".replace("|  |", "| |"))
+    return "\n".join(lines)
+
+
 def table(run: Run, last: Mapping[str, Run]) -> Table:
     """Goals beside figures, and the last run of the same scale beside both."""
     known = {(row.part, row.what): row.value for row in last[run.scale].rows} if run.scale in last else {}
@@ -86,7 +116,7 @@ def table(run: Run, last: Mapping[str, Run]) -> Table:
             row.what + (f"\n  ({row.note})" if row.note else ""),
             _shown(row.value, row.unit),
             _goal(row),
-            {None: "", True: "met", False: "[bold]not met[/bold]"}[row.met],
+            _MET[row.met],
             row.baseline_name,
             "" if row.baseline is None else _shown(row.baseline, row.unit),
             "" if row.ratio is None else _number(row.ratio),
