@@ -1,6 +1,7 @@
 """What the API server's answers mean: errors from its Status objects, and when to ask again. Pure."""
 
 import re
+from contextlib import suppress
 
 import msgspec
 
@@ -12,6 +13,7 @@ from reconciler.errors import (
     ReconcilerError,
     TooLargeError,
 )
+from reconciler.kube import protobuf
 from reconciler.kube.transport import Answer
 
 MESSAGE_LIMIT = 400
@@ -65,6 +67,11 @@ def error_of(request: str, code: int, status: Status) -> ReconcilerError:
 
 def status_in(body: bytes) -> Status:
     """The Status object of an error's body; an empty one when it is something else (a proxy's page)."""
+    if protobuf.is_protobuf(body):
+        with suppress(ValueError):
+            found = protobuf.one("Status", body)
+            return Status(found.message, found.reason, found.code)
+        return Status()
     try:
         return _STATUS.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -36,6 +36,12 @@ METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v
 METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 """``Accept`` for a watch of the same."""
 
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+EITHER = f"{PROTOBUF},{JSON}"
+"""``Accept`` of whoever reads both forms: protobuf, or JSON from a server or proxy that has no other."""
+METADATA_EITHER = f"{METADATA_LIST.replace(JSON, PROTOBUF)},{METADATA_LIST}"
+"""The same, for a list without bodies."""
+
 MERGE_PATCH = "application/merge-patch+json"
 
 T = TypeVar("T")

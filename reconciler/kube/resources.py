@@ -8,16 +8,17 @@ import msgspec
 
 from reconciler.inventory import objects
 from reconciler.inventory.objects import Kind
-from reconciler.kube import wire
-from reconciler.kube.client import JSON, METADATA_LIST, METADATA_WATCH, Page, segment
+from reconciler.kube import protobuf, wire
+from reconciler.kube.client import EITHER, JSON, METADATA_EITHER, METADATA_WATCH, Page, segment
 from reconciler.kube.quantity import whole_bytes
 
 T = TypeVar("T")
-W = TypeVar("W")
+W = TypeVar("W", bound=wire.Wire)
 
 
 class Resource(msgspec.Struct, Generic[T], frozen=True):
-    """How a kind is listed and watched. ``prefix``: of its API group; ``reader``: what is kept of it;
+    """How a kind is listed, in the form that costs least, and watched, in JSON. ``prefix``: of its API group;
+    ``reader``: what is kept of it;
     ``optional``: a server may not have the kind, as its discovery tells. Of any other a 404 is a failure:
     nothing is gone because a gateway, or a server that starts, has not found it."""
 
@@ -25,7 +26,7 @@ class Resource(msgspec.Struct, Generic[T], frozen=True):
     prefix: str
     plural: str
     reader: "Reader[T]"
-    accept: str = JSON
+    accept: str = EITHER
     field_selector: str = ""
     label_selector: str = ""
     optional: bool = False
@@ -43,7 +44,7 @@ class Resource(msgspec.Struct, Generic[T], frozen=True):
     @property
     def watch_accept(self) -> str:
         """``Accept`` for a watch."""
-        return METADATA_WATCH if self.accept == METADATA_LIST else self.accept
+        return METADATA_WATCH if self.accept == METADATA_EITHER else JSON
 
     def path(self, namespace: str = "", name: str = "") -> str:
         """Of the kind in all namespaces, of it in one, or of one object."""
@@ -59,7 +60,7 @@ class Resource(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Reader(msgspec.Struct, Generic[T], frozen=True):
-    """What is kept of a page of a kind, and of one object."""
+    """What is kept of a page of a kind, in either form, and of one object in JSON."""
 
     page: Callable[[bytes], Page[T]]
     one: Callable[[bytes], T]
@@ -109,6 +110,10 @@ def _reader(of: type[W], keep: Callable[[W], T]) -> Reader[T]:
     ones: msgspec.json.Decoder[W] = msgspec.json.Decoder(of)
 
     def page(body: bytes) -> Page[T]:
+        if protobuf.is_protobuf(body):
+            name, read = protobuf.FORMS[of]
+            listed = protobuf.listed(name, body)
+            return Page([keep(read(item)) for item in listed.items], listed.resource_version, listed.token)
         found = pages.decode(body)
         items = [keep(item) for item in found.items or ()]
         return Page(items, found.metadata.resource_version, found.metadata.token)
@@ -226,14 +231,14 @@ _CORE, _APPS, _BATCH, _NETWORKING = "/api/v1", "/apis/apps/v1", "/apis/batch/v1"
 _GATEWAY = "/apis/gateway.networking.k8s.io/v1"
 
 NAMESPACES = Resource(
-    Kind.NAMESPACES, _CORE, "namespaces", _reader(wire.Namespace, _namespace), METADATA_LIST
+    Kind.NAMESPACES, _CORE, "namespaces", _reader(wire.Namespace, _namespace), METADATA_EITHER
 )
 RELEASE_SECRETS = Resource(
     Kind.RELEASE_SECRETS,
     _CORE,
     "secrets",
     _reader(wire.Release, _release(Kind.RELEASE_SECRETS)),
-    METADATA_LIST,
+    METADATA_EITHER,
     field_selector="type=helm.sh/release.v1",
     label_selector="owner=helm",
 )
@@ -242,7 +247,7 @@ RELEASE_CONFIGMAPS = Resource(
     _CORE,
     "configmaps",
     _reader(wire.Release, _release(Kind.RELEASE_CONFIGMAPS)),
-    METADATA_LIST,
+    METADATA_EITHER,
     label_selector="owner=helm",
 )
 UUID_SECRETS = Resource(
@@ -250,7 +255,7 @@ UUID_SECRETS = Resource(
     _CORE,
     "secrets",
     _reader(wire.Object, _secret),
-    METADATA_LIST,
+    METADATA_EITHER,
     field_selector="metadata.name=uuid",
 )
 PODS = Resource(Kind.PODS, _CORE, "pods", _reader(wire.Pod, _pod))
@@ -260,7 +265,7 @@ INGRESSES = Resource(Kind.INGRESSES, _NETWORKING, "ingresses", _reader(wire.Ingr
 ROUTES: tuple[Resource[objects.Ingress], ...] = (
     INGRESSES,
     *(
-        Resource(kind, _GATEWAY, kind.value, _reader(wire.Route, _route(called)), optional=True)
+        Resource(kind, _GATEWAY, kind.value, _reader(wire.Route, _route(called)), JSON, optional=True)
         for kind, called in (
             (Kind.HTTP_ROUTES, objects.RouteKind.HTTP_ROUTE),
             (Kind.GRPC_ROUTES, objects.RouteKind.GRPC_ROUTE),
@@ -271,7 +276,7 @@ WORKLOADS: tuple[Resource[objects.Workload], ...] = (
     # In full, for the claim templates; the others' metadata is enough.
     Resource(Kind.STATEFUL_SETS, _APPS, "statefulsets", _reader(wire.StatefulSet, _stateful_set)),
     *(
-        Resource(kind, prefix, kind.value, _reader(wire.Object, _workload(name)), METADATA_LIST)
+        Resource(kind, prefix, kind.value, _reader(wire.Object, _workload(name)), METADATA_EITHER)
         for kind, prefix, name in (
             (Kind.REPLICA_SETS, _APPS, "ReplicaSet"),
             (Kind.DEPLOYMENTS, _APPS, "Deployment"),

@@ -1,0 +1,293 @@
+"""The API's objects in protobuf, with only the fields that are needed, as the values that JSON gives too.
+
+Core kinds, and the metadata of any, are asked for in this form: a third of the bytes, and less than half of
+the server's time. Field numbers are those of ``generated.proto`` in ``k8s.io/api`` (core, apps, networking
+v1) and ``k8s.io/apimachinery`` (meta v1, api/resource, runtime), which never change. The descriptors are
+made by hand when first used; what they do not name is skipped, as ``wire`` skips it in JSON.
+
+An answer is ``k8s``, a zero byte, and a ``runtime.Unknown`` whose ``raw`` is the object or list. Watches are
+in JSON: their events come one by one.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any, NamedTuple
+
+from reconciler.kube import wire
+
+MAGIC = b"k8s\0"
+"""What an answer in protobuf begins with, and nothing in JSON does."""
+
+Message = Any
+"""A message of a type that is made while running; its fields are those of ``_MESSAGES``."""
+
+_STRING, _BYTES, _MESSAGE = 9, 12, 11  # FieldDescriptorProto.Type
+_SCALARS = {"string": _STRING, "bytes": _BYTES, "int32": 5, "int64": 3, "bool": 8}
+
+_MESSAGES: dict[str, str] = {
+    "Status": "message=3:string reason=4:string code=6:int32",
+    "ListMeta": "resource_version=2:string token=3:string",
+    "Time": "seconds=1:int64",
+    # Of a map; bytes, since those that are not needed may be anything.
+    "Entry": "key=1:bytes value=2:bytes",
+    "Owner": "kind=1:string name=3:string uid=4:string controller=6:bool",
+    "Meta": (
+        "name=1:string namespace=3:string uid=5:string resource_version=6:string created=8:Time"
+        " deleted=9:Time labels=11:*Entry annotations=12:*Entry owners=13:*Owner"
+    ),
+    "Object": "metadata=1:Meta",
+    "Container": "name=1:string image=2:string",
+    "PodSpec": "containers=2:*Container init_containers=20:*Container",
+    "ContainerStatus": "name=1:string image_id=7:string",
+    "PodStatus": (
+        "phase=1:string container_statuses=8:*ContainerStatus init_container_statuses=10:*ContainerStatus"
+    ),
+    "Pod": "metadata=1:Meta spec=2:PodSpec status=3:PodStatus",
+    "ServicePort": "port=3:int32",
+    "ServiceSpec": "ports=1:*ServicePort type=4:string",
+    "Service": "metadata=1:Meta spec=2:ServiceSpec",
+    "Quantity": "string=1:string",
+    "Amount": "key=1:bytes value=2:Quantity",
+    "Resources": "requests=2:*Amount",
+    "ClaimSpec": "resources=2:Resources",
+    "Claim": "metadata=1:Meta spec=2:ClaimSpec",
+    "IngressRule": "host=1:string",
+    "IngressSpec": "rules=3:*IngressRule",
+    "Ingress": "metadata=1:Meta spec=2:IngressSpec",
+    "StatefulSetSpec": "volume_claim_templates=4:*Object",
+    "StatefulSet": "metadata=1:Meta spec=2:StatefulSetSpec",
+}  # fmt: skip
+"""Fields as ``name=number:type``, a star for repeated ones."""
+
+
+class Listed(NamedTuple):
+    """A list, or a page of one; its items are decoded as they are asked for."""
+
+    items: Iterator[Message]
+    resource_version: str
+    token: str
+
+
+def listed(name: str, body: bytes) -> Listed:
+    """A list whose items are of the message of that name. ValueError for what is none."""
+    metadata, items = None, []
+    for number, value in _parts(_raw(body)):
+        if number == 1:
+            metadata = value
+        elif number == 2:
+            items.append(value)
+    if metadata is None:
+        raise ValueError("it is no list in protobuf")
+    found = _parsed("ListMeta", metadata)
+    # One by one: of a page that is parsed as a whole, all that is not needed is kept as well meanwhile.
+    return Listed((_parsed(name, item) for item in items), found.resource_version, found.token)
+
+
+def one(name: str, body: bytes) -> Message:
+    """An object. ValueError for what is none."""
+    return _parsed(name, _raw(body))
+
+
+def is_protobuf(body: bytes) -> bool:
+    return body.startswith(MAGIC)
+
+
+def object_meta(meta: Message) -> wire.ObjectMeta:
+    annotations = _entries(meta.annotations, _RELEASE)
+    labels = _entries(meta.labels, _LABELS)
+    return wire.ObjectMeta(
+        name=meta.name,
+        namespace=meta.namespace,
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+        annotations=wire.Annotations(*annotations) if any(annotations) else None,
+        labels=wire.Labels(*labels) if any(labels) else None,
+        owner_references=[
+            wire.OwnerReference(owner.kind, owner.name, owner.uid, owner.controller) for owner in meta.owners
+        ],
+    )
+
+
+def _object(item: Message) -> wire.Object:
+    return wire.Object(object_meta(item.metadata))
+
+
+def _namespace(item: Message) -> wire.Namespace:
+    meta = item.metadata
+    deleted = str(meta.deleted.seconds) if meta.HasField("deleted") else ""
+    return wire.Namespace(wire.NamespaceMeta(meta.name, meta.uid, deleted))
+
+
+def _release(item: Message) -> wire.Release:
+    meta = item.metadata
+    created = datetime.fromtimestamp(meta.created.seconds, UTC)
+    labels = wire.ReleaseLabels(*_entries(meta.labels, _HELM))
+    return wire.Release(
+        wire.ReleaseMeta(meta.name, meta.namespace, meta.uid, meta.resource_version, created, labels)
+    )
+
+
+def _pod(item: Message) -> wire.Pod:
+    spec, status = item.spec, item.status
+    return wire.Pod(
+        object_meta(item.metadata),
+        wire.PodSpec(
+            [wire.Container(each.name, each.image) for each in spec.containers],
+            [wire.Container(each.name, each.image) for each in spec.init_containers],
+        ),
+        wire.PodStatus(
+            status.phase,
+            [wire.ContainerStatus(each.name, each.image_id) for each in status.container_statuses],
+            [wire.ContainerStatus(each.name, each.image_id) for each in status.init_container_statuses],
+        ),
+    )
+
+
+def _service(item: Message) -> wire.Service:
+    ports = [wire.ServicePort(each.port) for each in item.spec.ports]
+    return wire.Service(object_meta(item.metadata), wire.ServiceSpec(item.spec.type, ports))
+
+
+def _claim(item: Message) -> wire.Claim:
+    requests = item.spec.resources.requests
+    storage = next((each.value.string for each in requests if each.key == b"storage"), "")
+    resources = wire.Resources(wire.Requests(storage))
+    return wire.Claim(object_meta(item.metadata), wire.ClaimSpec(resources))
+
+
+def _ingress(item: Message) -> wire.Ingress:
+    rules = [wire.IngressRule(each.host) for each in item.spec.rules]
+    return wire.Ingress(object_meta(item.metadata), wire.IngressSpec(rules))
+
+
+def _stateful_set(item: Message) -> wire.StatefulSet:
+    templates = [
+        wire.ClaimTemplate(wire.TemplateMeta(each.metadata.name)) for each in item.spec.volume_claim_templates
+    ]
+    return wire.StatefulSet(object_meta(item.metadata), wire.StatefulSetSpec(templates))
+
+
+FORMS: dict[type[wire.Wire], tuple[str, Callable[[Message], Any]]] = {
+    wire.Object: ("Object", _object),
+    wire.Namespace: ("Object", _namespace),
+    wire.Release: ("Object", _release),
+    wire.Pod: ("Pod", _pod),
+    wire.Service: ("Service", _service),
+    wire.Claim: ("Claim", _claim),
+    wire.Ingress: ("Ingress", _ingress),
+    wire.StatefulSet: ("StatefulSet", _stateful_set),
+}
+"""Of each form in JSON the message that has the same, and how it becomes that. Others have none."""
+
+
+def _keys(form: type[wire.Wire]) -> tuple[bytes, ...]:
+    return tuple(name.encode() for name in form.__struct_encode_fields__)
+
+
+_RELEASE, _LABELS, _HELM = map(_keys, (wire.Annotations, wire.Labels, wire.ReleaseLabels))
+
+
+def _entries(entries: Message, wanted: tuple[bytes, ...]) -> tuple[str, ...]:
+    """The values of these keys of a map, "" for those that it has not."""
+    found = {key: each.value for each in entries if (key := each.key) in wanted}
+    return tuple(str(found.get(key, b""), "utf-8", "replace") for key in wanted)
+
+
+def _raw(body: bytes) -> memoryview:
+    """What an answer has in its ``runtime.Unknown`` (raw is 2)."""
+    if not is_protobuf(body):
+        raise ValueError("it is not in protobuf")
+    whole = memoryview(body)[len(MAGIC) :]
+    for number, value in _parts(whole):
+        if number == 2:
+            return value
+    raise ValueError("it has nothing in it")
+
+
+def _parts(data: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The fields of a message that have none but such as have a length, and their numbers."""
+    at, end = 0, len(data)
+    while at < end:
+        tag, at = _read_varint(data, at)
+        length, at = _read_varint(data, at)
+        if tag & 7 != 2 or at + length > end:
+            raise ValueError("it is not what it should be in protobuf")
+        yield tag >> 3, data[at : at + length]
+        at += length
+
+
+def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A number, and where what follows begins."""
+    value = shift = 0
+    while at < len(data):
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at += 1
+        if byte < 128:
+            return value, at
+        shift += 7
+    raise ValueError("it ends too early")
+
+
+def _parsed(name: str, data: memoryview) -> Message:
+    types, error = _types()
+    try:
+        return types[name].FromString(data)
+    except error as failure:
+        raise ValueError(f"it is no {name} in protobuf") from failure
+
+
+@cache
+def _types() -> tuple[dict[str, Any], type[Exception]]:
+    """Classes of the messages, and what they raise."""
+    # Not all commands speak to a cluster, and it costs some megabytes.
+    from google.protobuf import (  # type: ignore[import-untyped]  # noqa: PLC0415 - ships no types
+        descriptor_pool,
+        message,
+        message_factory,
+    )
+
+    pool = descriptor_pool.DescriptorPool()
+    described = b"".join(_field(4, _described(name, fields)) for name, fields in _MESSAGES.items())
+    pool.AddSerializedFile(_field(1, b"kube.proto") + _field(2, b"kube") + described)
+    types = {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"kube.{name}"))
+        for name in _MESSAGES
+    }
+    return types, message.DecodeError
+
+
+def _described(name: str, fields: str) -> bytes:
+    """A DescriptorProto, in protobuf (descriptor.proto: name 1, field 2)."""
+    described = _field(1, name.encode())
+    for field in fields.split():
+        label, _, form = field.partition(":")
+        called, _, number = label.partition("=")
+        kind = form.removeprefix("*")
+        # FieldDescriptorProto: name 1, number 3, label 4 (optional 1, repeated 3), type 5, type_name 6.
+        described += _field(
+            2,
+            _field(1, called.encode())
+            + _number(3, int(number))
+            + _number(4, 3 if form.startswith("*") else 1)
+            + _number(5, _SCALARS.get(kind, _MESSAGE))
+            + (b"" if kind in _SCALARS else _field(6, f".kube.{kind}".encode())),
+        )
+    return described
+
+
+def _field(number: int, data: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _number(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value)
+
+
+def _varint(value: int) -> bytes:
+    head = b""
+    while value > 127:
+        head += bytes([value & 127 | 128])
+        value >>= 7
+    return head + bytes([value])
