@@ -35,6 +35,7 @@ SILENCE = 8.0  # seconds, in place of 70: a silenced watch is to be found out se
 WATCH_SECONDS = 6  # in place of 300: bookmarks come two seconds before the end, and watches end by themselves
 BETWEEN = 4.0  # seconds between two faults on average: some looks are to be complete
 READ_TIMEOUT = 3.0  # seconds, in place of 30
+REFUSED_AGAIN = 5.0  # seconds at most, in place of 600
 RESTART = 0.03  # of the operations, how many are a restart of the API server
 
 
@@ -160,7 +161,7 @@ def _a_watch(asked: Asked) -> bool:
 async def chaos(minutes: float, seed: int, say: Callable[[str], None] = lambda _: None) -> Toll:
     """Do it; AssertionError when an app was wrongly said to be gone, or the views differ in the end."""
     random = Random(seed)
-    transport.READ_TIMEOUT = READ_TIMEOUT
+    transport.READ_TIMEOUT, reflector.REFUSED_AGAIN = READ_TIMEOUT, REFUSED_AGAIN
     usual = (reflector.SILENCE, reflector.WATCH_SECONDS)
     with ControlPlane() as plane, TemporaryDirectory() as folder:
         for name in NAMESPACES[1:]:
