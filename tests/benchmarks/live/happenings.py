@@ -231,9 +231,12 @@ def storm(stage: Stage, effort: Effort) -> Iterator[Row]:
         stage.plane.wait(lambda: _agrees(stage), "the record agreeing with the cluster", 240)
         agreed = time.monotonic() - agreed
         yield parts.peak(stage, "storm", pid)
-    rate = events / seconds
-    note = f"{events:,} events, {rate:.0f} a second; record and cluster agree {agreed:.0f} s later"
-    yield Row("storm", "share of one core", 100 * used / seconds, "%", 10.0, note=note)
+    note = (
+        f"{events:,} events, {events / seconds:.0f} a second; record and cluster agree {agreed:.0f} s later"
+    )
+    # A machine that cannot make so many makes fewer: what each costs is what counts.
+    share = RATE * used / events
+    yield Row("storm", f"share of one core, at {RATE} events a second", 100 * share, "%", 10.0, note=note)
     yield Row(
         "storm", "CPU of an event", 1e6 * used / events, "µs", note="recording what they changed included"
     )
@@ -284,7 +287,7 @@ def growth(
                 row.baseline_name,
             )
             for row in rows
-            if row.what in ("first inventory complete", "share of one core")
+            if row.what.startswith(("first inventory complete", "share of one core"))
         ),
     ]
 
