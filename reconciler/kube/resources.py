@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
+from sys import intern
 from typing import Generic, TypeVar
 
 import msgspec
@@ -104,6 +106,14 @@ _RELEASE_BODY = msgspec.json.Decoder(wire.ReleaseBody)
 _UUID_BODY = msgspec.json.Decoder(wire.UuidBody)
 
 
+_ALIKE = 4096
+"""Values that are remembered to be kept once. What is alike is listed together, or changes together."""
+
+# The pods of a controller have the same owner and containers, and are most of what is kept.
+_owner = lru_cache(_ALIKE)(objects.Owner)
+_container = lru_cache(_ALIKE)(objects.PodContainer)
+
+
 def _reader(of: type[W], keep: Callable[[W], T]) -> Reader[T]:
     """A reader of objects that have a wire type, and what is kept of each."""
     pages: msgspec.json.Decoder[wire.ListOf[W]] = msgspec.json.Decoder(wire.ListOf[of])  # type: ignore[valid-type]  # a type made while running
@@ -126,14 +136,14 @@ def _meta(meta: wire.ObjectMeta) -> objects.Meta:
     labels = meta.labels or wire.Labels()
     owner = next((one for one in meta.owner_references or () if one.controller), None)
     return objects.Meta(
-        namespace=meta.namespace,
+        namespace=intern(meta.namespace),
         name=meta.name,
         uid=meta.uid,
-        release_name=annotations.release_name,
-        release_namespace=annotations.release_namespace,
-        instance=labels.instance,
+        release_name=intern(annotations.release_name),
+        release_namespace=intern(annotations.release_namespace),
+        instance=intern(labels.instance),
         helm_managed=labels.managed_by == "Helm",
-        owner=objects.Owner(owner.kind, owner.name, owner.uid) if owner else None,
+        owner=_owner(owner.kind, owner.name, owner.uid) if owner else None,
     )
 
 
@@ -177,14 +187,14 @@ def _secret(item: wire.Object) -> ListedSecret:
 def _pod(item: wire.Pod) -> objects.Pod:
     spec, status = item.spec, item.status
     containers = [
-        objects.PodContainer(one.name, one.image, init, digests.get(one.name, ""))
+        _container(one.name, one.image, init, digests.get(one.name, ""))
         for init, specified, digests in (
             (False, spec.containers, _digests(status.container_statuses)),
             (True, spec.init_containers, _digests(status.init_container_statuses)),
         )
         for one in specified or ()
     ]
-    return objects.Pod(_meta(item.metadata), status.phase, tuple(containers))
+    return objects.Pod(_meta(item.metadata), intern(status.phase), tuple(containers))
 
 
 def _digests(statuses: list[wire.ContainerStatus] | None) -> Mapping[str, str]:
@@ -195,7 +205,7 @@ def _digests(statuses: list[wire.ContainerStatus] | None) -> Mapping[str, str]:
 
 def _service(item: wire.Service) -> objects.Service:
     ports = tuple(one.port for one in item.spec.ports or ())
-    return objects.Service(_meta(item.metadata), item.spec.type, ports)
+    return objects.Service(_meta(item.metadata), intern(item.spec.type), ports)
 
 
 def _claim(item: wire.Claim) -> objects.Claim:

@@ -131,6 +131,25 @@ def test_of_metadata_helms_marks_and_the_controlling_owner_are_kept() -> None:
     assert kept == Pod(Meta("shop", "it", "u", "r", "n", "i", True, Owner("ReplicaSet", "s", "2")), "")
 
 
+def test_what_is_alike_is_kept_once() -> None:
+    metadata = {
+        **META,
+        "labels": {"app.kubernetes.io/instance": "an instance"},
+        "namespace": "a namespace",
+        "ownerReferences": [{"kind": "ReplicaSet", "name": "s", "uid": "2", "controller": True}],
+    }
+    spec = {"containers": [{"name": "a", "image": "web:1"}]}
+    one, other = (
+        read(resources.PODS, {"metadata": {**metadata, "name": name}, "spec": spec}) for name in ("p", "q")
+    )
+    assert isinstance(one, Pod)
+    assert isinstance(other, Pod)
+    assert one.containers[0] is other.containers[0]
+    assert one.meta.owner is other.meta.owner
+    assert one.meta.namespace is other.meta.namespace
+    assert one.meta.instance is other.meta.instance
+
+
 def test_a_release_is_kept_as_its_labels_tell_it() -> None:
     metadata = {
         **META,
