@@ -59,7 +59,7 @@ async def watch(plane: ControlPlane, way: FaultyWay) -> AsyncIterator[New]:
         async def start(**options: Any) -> UnderFaults:
             found = await stack.enter_async_context(UnderFaults(plane, way, **options))
             await found.install("web", "web")
-            await found.install("db", "bare")
+            await found.install("db")
             await found.until(lambda seen: seen.apps.keys() == {WEB, DB})
             return found
 
@@ -71,7 +71,7 @@ async def helm_works(faults: UnderFaults) -> None:
     await faults.upgrade("web", "web", "default", "--set", "replicas=3")
     await faults.install("files", "network")
     await faults.uninstall("db")
-    await faults.install("db", "bare")
+    await faults.install("db")
     await faults.do("helm", "rollback", "web", "1")
     await faults.uninstall("files")
 

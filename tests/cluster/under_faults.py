@@ -69,13 +69,13 @@ class UnderFaults:
         broken = [one for one in results if not isinstance(one, asyncio.CancelledError | None)]
         assert broken == []
 
-    async def install(self, name: str, chart: str = "bare", namespace: str = "default", *more: str) -> None:
+    async def install(self, name: str, chart: str = "tiny", namespace: str = "default", *more: str) -> None:
         """``helm install``, while everything goes on; from then on it is there."""
         began = Fraction(time.time_ns(), 10**9)
         await self.do("helm", "install", name, str(CHARTS / chart), *more, namespace=namespace)
         self._there[AppKey(namespace, name)] = began
 
-    async def upgrade(self, name: str, chart: str = "bare", namespace: str = "default", *more: str) -> None:
+    async def upgrade(self, name: str, chart: str = "tiny", namespace: str = "default", *more: str) -> None:
         await self.do("helm", "upgrade", name, str(CHARTS / chart), *more, namespace=namespace)
 
     async def uninstall(self, name: str, namespace: str = "default", *more: str) -> None:

@@ -112,11 +112,14 @@ class ControlPlane(Cluster):
     def restart_apiserver(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Kills the API server and starts it again where it was; `meanwhile` is done while it is away.
 
-        Its caches begin anew, so that it cannot tell any more what happened before.
+        Its caches begin anew, so that it cannot tell any more what happened before. The controllers begin
+        anew as well: by themselves they take up to minutes to be at work again.
         """
-        self._processes.end("kube-apiserver")
+        for name in ("kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver"):
+            self._processes.end(name)
         meanwhile()
         self._start_apiserver(urlsplit(self.server).port)
+        self._start_controllers()
 
     @contextmanager
     def without_controllers(self) -> Iterator[None]:
