@@ -19,10 +19,12 @@ W = TypeVar("W", bound=wire.Wire)
 
 
 class Resource(msgspec.Struct, Generic[T], frozen=True):
-    """How a kind is listed, in the form that costs least, and watched, in JSON. ``prefix``: of its API group;
-    ``reader``: what is kept of it;
-    ``optional``: a server may not have the kind, as its discovery tells. Of any other a 404 is a failure:
-    nothing is gone because a gateway, or a server that starts, has not found it."""
+    """How a kind is listed, in the form that costs least, and watched, in JSON.
+
+    ``prefix``: of its API group; ``reader``: what is kept of it; ``optional``: a server may not have the
+    kind, as its discovery tells. Of any other a 404 is a failure: nothing is gone because a gateway, or a
+    server that starts, has not found it.
+    """
 
     kind: Kind
     prefix: str
