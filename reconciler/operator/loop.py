@@ -6,8 +6,9 @@ time, one delivery at a time; both end with the Lease.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from random import Random
+from time import process_time
 from typing import Protocol
 
 import msgspec
@@ -31,7 +32,8 @@ JITTER = 0.05
 """By what share of it an ``interval`` is longer at most, so that the clusters of a fleet get out of step."""
 
 REST = 9.0
-"""How many times as long as a round took it rests before the next, unless a project has changed."""
+"""Seconds of rest for each second of CPU that a round took, unless a project has changed: what happens in a
+cluster costs a tenth of a core at most. That a store is slow to answer is no reason to be late."""
 
 BACKOFF_FIRST, BACKOFF_CAP = 0.75, 900.0
 """Seconds to wait after a reconcile failed for a passing reason: doubled each time, with jitter."""
@@ -49,7 +51,8 @@ class ProjectAccess(Protocol):
 
 class Loop:
     """The work of one leadership. ``delivery`` is None where there is no API; ``random``: for the jitter;
-    ``moved``: set whenever something has happened in the cluster, None where nobody tells."""
+    ``moved``: set whenever something has happened in the cluster, None where nobody tells; ``spent``: seconds
+    of CPU so far."""
 
     def __init__(
         self,
@@ -62,7 +65,9 @@ class Loop:
         wait: Wait = wait,
         random: Random | None = None,
         moved: asyncio.Event | None = None,
+        spent: Callable[[], float] = process_time,
     ) -> None:
+        self._spent = spent
         self._moved = moved
         self._random = random or Random()  # noqa: S311 - jitter
         self._projects = projects
@@ -106,7 +111,7 @@ class Loop:
     async def _reconcile_on(self) -> None:
         whole_at = 0.0
         while True:
-            began = self._clock.monotonic()
+            began, before = self._clock.monotonic(), self._spent()
             project, in_passing = self._in_passing() if began < whole_at else None, True
             self._due.clear()
             if project is None:
@@ -122,11 +127,10 @@ class Loop:
                 wait = self._until_next(project, result)
                 if not in_passing:
                     whole_at = began + project.spec.interval.total_seconds()
-            ended = self._clock.monotonic()
+            ended, used = self._clock.monotonic(), self._spent() - before
             await self._wait(self._due, wait)
-            # A storm in the cluster is seen in rounds, which take at most a share of the time.
-            pace = ended + (ended - began) * REST - self._clock.monotonic()
-            if pace > 0:
+            pace = ended + used * REST - self._clock.monotonic()
+            if self._moved is not None and pace > 0:
                 await self._wait(self._changed, pace)
 
     def _in_passing(self) -> Project | None:

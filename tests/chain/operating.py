@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from itertools import count
 from random import Random
 from typing import Any, Literal
 
@@ -139,6 +140,8 @@ class Operator:
         self.server = ApiServer()
         self.clock = world.clock
         self.random = Random(3)
+        self.moved: asyncio.Event | None = None
+        self.spent = 0.0  # seconds of CPU, each time that the loop asks
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -147,7 +150,8 @@ class Operator:
         process = await self.world.start()
         clock = self.clock
         reporter = Reporter(self.server, self.server, clock, EMAIL, wait=clock.wait)
-        self.waiters = 2 if process.delivery is None else 4
+        self.waiters = (2 if process.delivery is None else 4) + (self.moved is not None)
+        spent = count(0.0, self.spent)
         loop = Loop(
             self.server,
             process.reconciler,
@@ -156,6 +160,8 @@ class Operator:
             clock,
             wait=clock.wait,
             random=self.random,
+            moved=self.moved,
+            spent=lambda: next(spent),
         )
         self.work = asyncio.create_task(loop.run())
         try:

@@ -1,0 +1,91 @@
+"""The loop where the source of looks tells that something happened: at once, in passing, and at a pace."""
+
+import asyncio
+
+import pytest
+
+from tests.chain.operating import Operator
+from tests.chain.world import World
+
+INTERVAL = 600.0
+
+
+@pytest.fixture
+def operator(world: World) -> Operator:
+    operator = Operator(world)
+    operator.moved = asyncio.Event()
+    return operator
+
+
+async def moves(operator: Operator) -> list[str]:
+    """Something happens in the cluster; the effects that come of it."""
+    assert operator.moved is not None
+    operator.world.faults.names.clear()
+    operator.moved.set()
+    await operator.idle()
+    return list(operator.world.faults.names)
+
+
+async def test_what_happens_is_recorded_and_told_without_any_time_passing(operator: Operator) -> None:
+    operator.world.cluster.install("shop/web")
+    async with operator.running():
+        await operator.apply()
+        operator.world.cluster.upgrade("shop/web")
+        now = operator.clock.monotonic()
+        assert "push" in await moves(operator)
+        assert operator.clock.monotonic() == now
+    assert operator.world.told == ["shop/web 1 deployed", "shop/web 2 deployed"]
+
+
+async def test_what_changes_nothing_asks_neither_store_nor_ledger(operator: Operator) -> None:
+    operator.world.cluster.install("shop/web")
+    async with operator.running():
+        await operator.apply()
+        assert await moves(operator) == ["look"]
+        operator.world.cluster.change("shop/web", phase="Failed")  # of a pod, which is deferred
+        assert await moves(operator) == ["look"]
+        assert operator.server.said("hossted", "Ready") == "True UpToDate"
+    assert len(await operator.world.revisions()) == 1
+
+
+async def test_a_whole_round_comes_once_an_interval_and_with_each_change_of_the_project(
+    operator: Operator,
+) -> None:
+    operator.world.cluster.install("shop/web")
+    async with operator.running():
+        await operator.apply()
+        assert await moves(operator) == ["look"]
+        operator.world.faults.names.clear()
+        await operator.apply(clusterName="prod")
+        assert "append" in operator.world.faults.names
+        await operator.passes(1.1 * INTERVAL)
+        operator.world.faults.names.clear()
+        await operator.passes(1.1 * INTERVAL)
+        assert "tip" in operator.world.faults.names
+
+
+async def test_a_round_that_takes_long_is_followed_by_a_rest_unless_the_project_changes(
+    operator: Operator,
+) -> None:
+    operator.spent = 0.5
+    operator.world.cluster.install("shop/web")
+    async with operator.running():
+        await operator.apply()
+        assert await moves(operator) == [], "it rests"
+        await operator.passes(4.4)
+        assert operator.world.faults.names == []
+        await operator.passes(0.2)
+        assert operator.world.faults.names == ["look"]
+        assert await moves(operator) == []
+        await operator.apply(clusterName="prod")
+        assert "append" in operator.world.faults.names
+
+
+async def test_without_a_project_nothing_that_happens_is_looked_at(operator: Operator) -> None:
+    operator.world.cluster.install("shop/web")
+    async with operator.running():
+        assert await moves(operator) == []
+        await operator.apply()
+        await operator.server.delete("hossted")
+        await operator.idle()
+        assert await moves(operator) == []
