@@ -17,7 +17,7 @@ from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 from reconciler.state.store import Recorded
 from tests.chain import expected
 from tests.chain.clock import VirtualClock
-from tests.chain.expected import Content, Policy, content_of, digest, ended, is_ended, key_of
+from tests.chain.expected import Content, Policy, content_of, digest, ended, is_ended, key_of, uuid_of
 
 PROVING = {Kind.NAMESPACES, Kind.RELEASE_SECRETS, Kind.RELEASE_CONFIGMAPS}
 """What must have been listed completely before a release that is not there counts as gone."""
@@ -70,6 +70,8 @@ class Audit:
         self.unusable: set[AppKey] = set()
         """Apps of which people approved what was never recorded: nothing is told of them."""
         self.recorded: dict[AppKey, Content] = {}
+        self.last_recorded: dict[AppKey, Content] = {}
+        """The same, and those that left the record, as they were last."""
         self.known: dict[AppKey, Content] = {}
         self.doubted: dict[AppKey, Content] = {}
         self._clock = clock
@@ -139,6 +141,11 @@ class Audit:
         apps = self.recorded.keys() | self.known.keys() | self.doubted.keys()
         return sorted(app for app in apps if self.wanted(app) is not None and not self.refused(app))
 
+    def is_told_as_recorded(self) -> bool:
+        """Whether each app is known to the API, if it is, under the UUID that it was recorded with last."""
+        told = [*self.known.items(), *self.doubted.items()]
+        return all(uuid_of(content) == uuid_of(self.last_recorded[app]) for app, content in told)
+
     def wrong(self, what: str, about: object) -> None:
         self.counts.wrong[what] += 1
         if len(self.counts.told) < 20:
@@ -161,11 +168,12 @@ class Audit:
             del self.recorded[key]
         for key, app in snapshot.apps.items():
             if before is None or before.apps.get(key) != app:
-                content = self.recorded[key] = content_of(app, self._email_id)
+                content = self.recorded[key] = self.last_recorded[key] = content_of(app, self._email_id)
                 self._once.setdefault(key, set()).update((digest(content), digest(ended(content))))
 
     def _kept(self, view: LedgerView) -> None:
-        for key, entry in view.entries.items():
+        """A ledger that was lost, or may be older than it was, says again what it says under other keys."""
+        for key, entry in view.entries.items() if not view.suspect else ():
             old = self._entries.get(key)
             if old is not None and old is not entry and old.sending and entry.sending:
                 self._same_in_doubt(key, old, entry)
@@ -213,14 +221,18 @@ class Audit:
         gone = any(sight.proves_gone(app) for sight in self._looks)
         recorded = self.recorded.get(app)
         should = self.approved_of(app) if self.policy.required else recorded
-        renamed = should is not None and expected.uuid_of(should) != expected.uuid_of(content)
+        renamed = should is not None and uuid_of(should) != uuid_of(content)
         if self.policy.required and not renamed and not self._is_approved(app, content):
             self.wrong("told before it was approved", app)
         if is_ended(content):
             if not renamed and (recorded is not None or not gone or self.hidden(app)):
                 self.wrong("told uninstalled while it was there, or not proven gone", app)
-        elif gone and self.is_gone(app):
+            return
+        if gone and self.is_gone(app):
             self.wrong("told as there while it was gone", app)
+        for former in (self.known.get(app), self.doubted.get(app)):
+            if former is not None and not is_ended(former) and uuid_of(former) != uuid_of(content):
+                self.wrong("told under another UUID before the former ended", app)
 
     def _is_approved(self, app: AppKey, content: Content) -> bool:
         """Whether people approved that this is told, or it was told, or was to be, before they had to."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from examples.receiver.receiver import Receiver
 from reconciler.model import App, AppKey
 from tests.chain.cluster import Release
 
@@ -177,6 +178,12 @@ def wanted(
 def differing(known: Mapping[AppKey, Content], approved: Mapping[AppKey, Content]) -> set[AppKey]:
     """The apps of which the API has not exactly what is approved, whatever the rules say."""
     return {key for key in known.keys() | approved.keys() if known.get(key) != approved.get(key)}
+
+
+def present(receiver: Receiver) -> dict[AppKey, Content]:
+    """What the API has of the apps of which it knows no end."""
+    apps = {AppKey(*app[1:]): known.push for app, known in receiver.apps.items()}
+    return {key: push for key, push in apps.items() if not is_ended(push)}
 
 
 def shown(content: Content) -> tuple[object, ...]:

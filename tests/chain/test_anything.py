@@ -38,6 +38,16 @@ from tests.web.world import RecordingReceiver
 NAMES = ["shop/web", "shop/db", "shop/mail", "ops/web", "ops/db", "ns-11/web"]
 APPS = st.sampled_from(NAMES)
 NAMESPACES = st.sampled_from(["shop", "ops", "ns-11"])
+SEEN = st.sampled_from([True, True, False])
+"""Whether somebody looks before the next thing happens."""
+LASTING = st.sampled_from([False, False, True])
+BY_HAND = st.sampled_from(
+    [
+        {"image": "web:a"}, {"image": "web:b"}, {"pods": 2}, {"pods": 1}, {"phase": "Pending"},
+        {"phase": "Running"}, {"ports": (80, 443)}, {"ports": (80,)}, {"sizes": (5,)}, {"sizes": ()},
+        {"hosts": ("a.example.com",)}, {"hosts": ("b.example.com",)}, {"hosts": ()},
+    ]
+)  # fmt: skip
 WHENS = st.sampled_from(When)
 MODES = st.sampled_from([mode for mode in Mode if mode is not Mode.SILENT])  # which takes its time
 
@@ -63,83 +73,79 @@ class Anything(RuleBasedStateMachine):
 
         self.runner.run(whole())
 
-    @initialize(settle=st.sampled_from([0, 5]), on=st.sampled_from(["AnyChange", "HelmUpdate"]))
-    def begin(self, settle: int, on: str) -> None:
+    @initialize(
+        settle=st.sampled_from([0, 5]), on=st.sampled_from(["AnyChange", "HelmUpdate"]), apps=st.sets(APPS)
+    )
+    def begin(self, settle: int, on: str, apps: set[str]) -> None:
         self.world.spec(settle=Duration(seconds=settle))
         self.decide(on=on)
+        self.world.cluster.install(*sorted(set(NAMES) - apps))
+        self.work_if(True)
 
     # The cluster
 
     def there(self, app: str) -> bool:
         return AppKey.parse(app) in self.world.cluster.releases
 
-    @rule(app=APPS)
-    def install_or_upgrade(self, app: str) -> None:
+    @rule(app=APPS, seen=SEEN)
+    def install_or_upgrade(self, app: str, seen: bool) -> None:
         (self.world.cluster.upgrade if self.there(app) else self.world.cluster.install)(app)
+        self.work_if(seen)
 
-    @rule()
-    def install_all(self) -> None:
+    @rule(seen=SEEN)
+    def install_all(self, seen: bool) -> None:
         self.world.cluster.install(*(app for app in NAMES if not self.there(app)))
+        self.work_if(seen)
 
-    @rule(app=APPS)
-    def uninstall(self, app: str) -> None:
+    @rule(app=APPS, seen=SEEN)
+    def uninstall(self, app: str, seen: bool) -> None:
         if self.there(app):
             self.world.cluster.uninstall(app)
+            self.work_if(seen)
 
     @rule()
     def uninstall_all(self) -> None:
         self.world.cluster.uninstall(*map(str, self.world.cluster.releases))
 
-    @rule(
-        app=APPS,
-        change=st.sampled_from(
-            [
-                {"image": "web:a"}, {"image": "web:b"}, {"pods": 2}, {"pods": 1}, {"phase": "Pending"},
-                {"phase": "Running"}, {"ports": (80, 443)}, {"ports": (80,)}, {"sizes": (5,)}, {"sizes": ()},
-                {"hosts": ("a.example.com",)}, {"hosts": ("b.example.com",)}, {"hosts": ()},
-            ]
-        ),
-    )  # fmt: skip
-    def change_by_hand(self, app: str, change: dict[str, object]) -> None:
+    @rule(app=APPS, change=BY_HAND, seen=SEEN)
+    def change_by_hand(self, app: str, change: dict[str, object], seen: bool) -> None:
         if self.there(app):
             self.world.cluster.change(app, **change)
+            self.work_if(seen)
 
     @rule(app=APPS, status=st.sampled_from(["deployed", "failed", "pending-upgrade", "uninstalling"]))
     def be_on_its_way(self, app: str, status: str) -> None:
         if self.there(app):
             self.world.cluster.change(app, status=status)
 
-    @rule(namespace=NAMESPACES, value=st.sampled_from(["", "one", "two"]))
-    def change_the_app_uuids(self, namespace: str, value: str) -> None:
+    @rule(namespace=NAMESPACES, value=st.sampled_from(["", "one", "two"]), seen=SEEN)
+    def change_the_app_uuids(self, namespace: str, value: str, seen: bool) -> None:
         if value:
             self.world.cluster.uuid(namespace, value)
         else:
             self.world.cluster.secrets.pop(namespace, None)
+        self.work_if(seen)
 
     @rule(kind=st.sampled_from(list(Kind)), where=st.sampled_from(["", "shop"]), forbidden=st.booleans())
     def see_less(self, kind: Kind, where: str, forbidden: bool) -> None:
         self.world.cluster.gaps = (*self.world.cluster.gaps, Gap(kind, where, forbidden))
 
     @rule()
-    def see_all(self) -> None:
-        self.world.cluster.gaps, self.world.cluster.away = (), False
-
-    @rule()
     def see_nothing(self) -> None:
         self.world.cluster.away = True
 
-    @precondition(lambda self: len(self.audit.recorded) >= 5)  # fewer are no reason to brake
     @rule()
     def look_at_a_cluster_that_says_it_is_empty(self) -> None:
         """For a moment, between two looks that see it as it is."""
-        self.see_all()
-        self.have_store_and_ledger_back()
+        self.be_well()
         self.decide(stop=False, deny=())
-        self.run(self._step())
-        self.world.cluster.lies = True
-        self.run(self._step())
-        self.world.cluster.lies = False
-        self.run(self._step())
+        self.work_if(True)
+        told = self.audit.known.keys() | self.audit.doubted.keys()
+        if len(self.audit.recorded) >= 5 and told <= self.audit.recorded.keys():  # else there is no brake
+            self.world.cluster.lies = True
+            self.work_if(True)
+            self.world.cluster.lies = False
+            self.work_if(True)
 
     # The policy
 
@@ -166,27 +172,49 @@ class Anything(RuleBasedStateMachine):
 
     # What fails
 
-    @rule(what=st.sampled_from(sorted(FAULTS)))
-    def fail(self, what: str) -> None:
+    @rule(what=st.sampled_from(sorted(FAULTS)), lasting=LASTING)
+    def fail(self, what: str, lasting: bool) -> None:
         self.world.faults.errors |= FAULTS[what]
+        self.work_if(True)
+        if not lasting:
+            self.world.faults.errors.clear()
 
-    @rule()
-    def have_store_and_ledger_back(self) -> None:
-        self.world.faults.errors.clear()
-
-    @rule(mode=MODES)
-    def trouble_the_api(self, mode: Mode) -> None:
+    @rule(mode=MODES, lasting=LASTING)
+    def trouble_the_api(self, mode: Mode, lasting: bool) -> None:
         self.run(self.site.set(mode))
+        self.work_if(True)
+        if not lasting:
+            self.run(self.site.set(Mode.OPEN))
+
+    @rule(app=APPS, change=BY_HAND, mode=MODES, uuid=st.booleans())
+    def change_back_while_the_api_is_in_trouble(
+        self, app: str, change: dict[str, object], mode: Mode, uuid: bool
+    ) -> None:
+        """What was sent and not answered is not so any more, or is another app by now."""
+        if not self.there(app):
+            self.world.cluster.install(app)
+            self.work_if(True)
+        before = self.world.cluster[app]
+        self.world.cluster.change(app, **change)
+        self.trouble_the_api(mode, lasting=False)
+        self.world.cluster.change(app, **{name: getattr(before, name) for name in change})
+        if uuid:
+            self.world.cluster.uuid(AppKey.parse(app).namespace, f"after {mode.name}")
+        self.work_if(True)
 
     @rule(app=APPS)
     def refuse(self, app: str) -> None:
         self.refused.add(AppKey.parse(app))
 
     @rule()
-    def have_the_api_back(self) -> None:
+    def be_well(self) -> None:
+        """Nothing fails any more."""
+        self.world.cluster.gaps, self.world.cluster.away = (), False
+        self.world.faults.errors.clear()
         self.refused.clear()
         self.run(self.site.set(Mode.OPEN))
 
+    @precondition(lambda self: self.audit.is_told_as_recorded())  # only the ledger knows a former UUID
     @rule()
     def lose_the_ledger(self) -> None:
         self.world.disk.lose_ledger()
@@ -196,6 +224,14 @@ class Anything(RuleBasedStateMachine):
     @rule()
     def work(self) -> None:
         self.run(self._step())
+
+    def work_if(self, seen: bool) -> None:
+        """Look, and look again when what has just changed has settled."""
+        if seen:
+            self.run(self._step())
+            if settle := self.world.project.spec.settle.total_seconds():
+                self.world.clock.advance(settle)
+                self.run(self._step())
 
     @rule()
     def work_until_it_waits(self) -> None:
@@ -232,9 +268,7 @@ class Anything(RuleBasedStateMachine):
     @rule()
     def be_well_for_a_while(self) -> None:
         """Nothing fails any more, what was rejected is tried again, and what goes on comes to an end."""
-        self.see_all()
-        self.have_store_and_ledger_back()
-        self.have_the_api_back()
+        self.be_well()
         for app in self.world.cluster.releases:
             self.world.cluster.change(str(app), status="deployed", phase="Running")
 
@@ -268,6 +302,7 @@ class Anything(RuleBasedStateMachine):
             for key, release in self.world.cluster.releases.items():
                 assert expected.shown(self.audit.recorded[key]) == expected.shown_of(release)
             assert not expected.differing(self.audit.known, self.audit.recorded)
+            assert self.audit.known == expected.present(self.site.receiver)
             requests = self.audit.counts.requests
             self.run(self.world.converge())
             assert self.audit.counts.requests == requests
@@ -282,7 +317,7 @@ def test_whatever_happens_nobody_is_told_a_lie_and_it_ends_right_when_all_is_wel
         Anything,
         settings=settings(
             max_examples=int(os.environ.get("EXAMPLES", "100")),
-            stateful_step_count=30,
+            stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),

@@ -250,8 +250,7 @@ class Week:
         for key, release in self.world.cluster.releases.items():
             assert expected.shown(self.audit.recorded[key]) == expected.shown_of(release)
         assert not expected.differing(self.audit.known, self.audit.recorded)
-        has = {AppKey(*app[1:]): known.push for app, known in self.site.receiver.apps.items()}
-        assert self.audit.known == {key: push for key, push in has.items() if not expected.is_ended(push)}
+        assert self.audit.known == expected.present(self.site.receiver)
 
     def summary(self) -> str:
         """The figures, on a line."""
