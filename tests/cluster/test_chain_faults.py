@@ -69,6 +69,7 @@ async def test_a_release_that_cannot_be_read_is_named_keeps_its_last_state_and_c
     chain: Chain,
 ) -> None:
     chain.agreement = False  # Helm shows the older revisions
+    chain.edit(brake={"percent": 100})  # nearly all of them will go at once
     plane = chain.plane
     for name in (*BROKEN, "no-number", "good"):
         plane.helm("install", name, NETWORK)
