@@ -316,7 +316,7 @@ def test_whatever_happens_nobody_is_told_a_lie_and_it_ends_right_when_all_is_wel
     run_state_machine_as_test(
         Anything,
         settings=settings(
-            max_examples=int(os.environ.get("EXAMPLES", "100")),
+            max_examples=int(os.environ.get("EXAMPLES", "30")),
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),

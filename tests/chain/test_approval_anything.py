@@ -329,7 +329,7 @@ def test_whatever_happens_only_what_people_approved_is_told() -> None:
     run_state_machine_as_test(
         Reviewed,
         settings=settings(
-            max_examples=20,
+            max_examples=12,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -134,7 +134,7 @@ async def run(steps: list[tuple[Meanwhile, str, Then]]) -> None:
         await beside.check(emptied)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(steps=st.lists(STEPS, max_size=12))
 def test_nothing_is_lost_between_a_delivery_and_another_writer_of_the_ledger(
     steps: list[tuple[Meanwhile, str, Then]],

@@ -102,7 +102,7 @@ def asked(folding: Folding, question: Question, previous: Mapping[AppKey, App]) 
     )
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(STEPS)
 def test_any_history_folds_as_a_fresh_look_at_its_end(steps: list[tuple[str, Object] | Question]) -> None:
     folding, there, previous = Folding(), dict[Ref, Object](), dict[AppKey, App]()

@@ -53,7 +53,7 @@ def said(index: Index) -> Mapping[AppKey | None, Mapping[Ref, tuple[Part, object
     }
 
 
-@settings(max_examples=600)
+@settings(max_examples=300)
 @given(STEPS)
 def test_any_history_ends_as_if_all_had_come_at_once(steps: list[tuple[str, Part | Workload]]) -> None:
     index, there = Index(), dict[Ref, Part | Workload]()
