@@ -27,17 +27,21 @@ def facts_of(
     instance: str,
     endpoint: str,
     adopted: Mapping[AppKey, str],
+    author: str = "",
     accepted: Iterable[str] = (),
     gaps: Iterable[str] = (),
 ) -> LedgerFacts:
     """The ledger's facts for this leadership.
 
-    ``accepted``: Instances of others that count as ours. An ``endpoint`` of "" (no API) leaves the old
-    one, so that taking the URL away for a while changes nothing. What was adopted stays. As another cluster,
-    which has an approved branch of its own, approval begins anew.
+    ``author``: the Instance that wrote the newest revision: it is remembered however often we start without
+    writing one. ``accepted``: Instances of others that count as ours. An ``endpoint`` of "" (no API) leaves
+    the old one, so that taking the URL away for a while changes nothing. What was adopted stays. As another
+    cluster, which has an approved branch of its own, approval begins anew.
     """
     known = view.facts
-    instances = dict.fromkeys((*known.instances, *accepted, instance))
+    listed = [each for each in known.instances if each != author]
+    written = [author] if author in known.instances else []
+    instances = dict.fromkeys((*listed, *written, *accepted, instance))
     wanted = msgspec.structs.replace(
         known,
         cluster_uuid=cluster_uuid,

@@ -193,9 +193,10 @@ class Leadership:
     ) -> LedgerFacts:
         """What the ledger should know besides the apps. ``recorded``: the tip's apps, and others that left
         the record lately."""
+        author = tip.revision.message.trailer(Trailer.INSTANCE) if tip is not None else ""
         accepted = _accepted(project, tip, view.facts)
-        if view.suspect and tip is not None:  # nobody knows any more which Instances were ours
-            accepted = tip.revision.message.trailer(Trailer.INSTANCE)
+        if view.suspect:  # nobody knows any more which Instances were ours
+            accepted = author
         known = view
         if view.suspect:  # nor from where on approvals count
             since = msgspec.structs.replace(view.facts, required=facts.required_since(tip))
@@ -207,6 +208,7 @@ class Leadership:
             instance=self._instance,
             endpoint=self.endpoint,
             adopted=facts.adoptions(project.status, recorded.values(), whose.cluster_uuid),
+            author=author,
             accepted=(accepted,) if accepted else (),
             gaps=self.gaps.down,
         )

@@ -18,6 +18,7 @@ from reconciler.operator import report
 from reconciler.operator.conditions import ATTENTION
 from reconciler.project import GitState
 from reconciler.state.configmap.store import ConfigMapStore
+from reconciler.state.ledger.contract import INSTANCES_KEPT
 from reconciler.state.store import Store
 from tests.chain.faults import FaultyAccess, When
 from tests.chain.world import NAMESPACE, ConfigMapDisk, Disk, GitDisk, World
@@ -245,3 +246,11 @@ async def test_word_that_cannot_be_left_yet_is_left_later(either: World, clone: 
     other.disk.faults.names.clear()
     await other.step()
     assert "protest" not in other.disk.faults.names, "once"
+
+
+async def test_however_often_it_starts_while_nothing_happens_its_record_is_its_own(either: World) -> None:
+    either.cluster.install("shop/web")
+    await either.converge()
+    for _ in range(INSTANCES_KEPT + 2):
+        await either.start()
+        assert (await either.look()).failure is None

@@ -14,8 +14,8 @@ from reconciler.model import FORMAT, AppKey
 from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 
 INSTANCES_KEPT: Final = 50
-"""Instances that the ledger remembers. Only the tip of a track is judged by its Instance, so ours looks like
-a stranger's only after 50 starts of leadership without one commit."""
+"""Instances that the ledger remembers. Only the tip of a track is judged by its Instance, and at each start
+that one is remembered anew, so that ours never looks like a stranger's, however long nothing is recorded."""
 
 
 class Ledger(Protocol):

@@ -10,6 +10,7 @@ from reconciler.operator import facts
 from reconciler.policy.entry import Acked, Entry, LedgerFacts, LedgerView
 from reconciler.policy.protocol import acknowledge, body_of, mark
 from reconciler.project import HelmStatus, Status
+from reconciler.state.ledger.contract import INSTANCES_KEPT
 from tests.builders import CLUSTER_UUID, make_app
 from tests.unit.operator.results import KEY, NOW, make_recorded
 
@@ -33,6 +34,11 @@ class TestFacts:
     def test_our_instance_is_listed_once_and_newest_last(self) -> None:
         assert made(LedgerFacts(instances=("a", "i", "b"))).instances == ("a", "i", "b")
         assert made(LedgerFacts(instances=("a",))).instances == ("a", "i")
+
+    def test_who_wrote_the_newest_revision_is_not_forgotten_before_others(self) -> None:
+        known = LedgerFacts(instances=("author", *(f"i{number}" for number in range(INSTANCES_KEPT - 1))))
+        assert made(known, author="author").instances[-2:] == ("author", "i")
+        assert made(known, author="a stranger").instances == (*known.instances[1:], "i")
 
     def test_what_was_adopted_before_stays(self) -> None:
         assert made(LedgerFacts(adopted={str(KEY): "A-old"})).adopted == {str(KEY): "A-old"}
