@@ -315,6 +315,7 @@ LOOKS = st.lists(
 
 @given(LOOKS)
 @example([(0.0, range(10), True, "no"), (600.0, range(10), True, "no")])
+@example([(0.0, set(), True, "no"), (0.0, range(10), False, "no"), (600.0, range(10), True, "no")])
 def test_nothing_is_released_before_its_time_unless_it_is_confirmed(
     looks: list[tuple[float, Collection[int], bool, str]],
 ) -> None:
@@ -336,11 +337,11 @@ def test_nothing_is_released_before_its_time_unless_it_is_confirmed(
             assert known == seen.memory.partition(" ")[0], "these were held before they were confirmed"
         elif seen.course is AGREED:
             assert complete
-            same = [at for at, which, whole, _ in history if not whole or which == removed]
-            since = next(
-                (at for at, which, whole, _ in reversed(history) if whole and which != removed), None
-            )
-            first = min(at for at in same if since is None or at > since)
+            first = now
+            for at, which, whole, _ in reversed(history):
+                if whole and which != removed:
+                    break
+                first = at
             assert now - first >= INTERVAL.total_seconds() - 1e-6
         elif are_too_many(len(removed), 10, 30):
             assert seen.held == removed
