@@ -76,7 +76,7 @@ async def test_a_week_with_the_state_in_config_maps(tmp_path: Path) -> None:
 
 
 async def test_a_day_with_the_state_in_git_and_people_who_approve(tmp_path: Path) -> None:
-    changes, crashes = (1_000, 70) if WHOLE else (300, 50)
+    changes, crashes = (1_000, 110) if WHOLE else (300, 50)
     week = await lived(
         ReviewedDisk(tmp_path), tmp_path, changes=changes, crashes=crashes, days=1, effects=EVERYWHERE + GIT
     )
