@@ -164,10 +164,19 @@ async def _watched(points: Points, work: Callable[[], Awaitable[None]]) -> None:
     await work()
 
 
+class _Unwatched(StandInSource):
+    """Looks at a stand-in, of which nobody tells when something happens: steps are taken by the clock."""
+
+    changed = None
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
 async def _run(life: Life, words: Words, clock: LifeClock, first_step_over: Callable[[], None]) -> None:
     """``run``: the operator, step after step, and stopped at the end."""
     played, news = Played(script(life.script)), asyncio.Event()
-    put(run_module, "LiveSource", lambda _: StandInSource(played.cluster, clock))
+    put(run_module, "WatchedSource", lambda _: _Unwatched(played.cluster, clock))
     put(run_module, "SystemClock", lambda: clock)
     put(run_module, "Projects", lambda client: _Watched(client, news, clock))
     for kind in (Loop, Reporter):
