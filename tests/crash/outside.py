@@ -29,9 +29,9 @@ from reconciler.state.ledger.file import FileLedger
 from tests.builders import KUBE_SYSTEM_UID
 from tests.chain.cluster import Release
 from tests.chain.world import EMAIL
+from tests.crash.api_server import StandInApi
 from tests.crash.checks import Found, Told
 from tests.crash.child import Life
-from tests.crash.kubernetes import StandInApi
 from tests.crash.script import Played, Step, script
 from tests.crash.zygote import Zygote
 from tests.git.factory import commit_as_a_person, git
