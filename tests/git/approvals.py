@@ -113,7 +113,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
     def noted(self: Repository, arguments: tuple[str, ...], *more: object, **named: object) -> object:
         started.append(next(word for word in arguments if not word.startswith("-") and "=" not in word))
-        return start(self, arguments, *more, **named)  # type: ignore[arg-type]
+        return start(self, arguments, *more, **named)  # type: ignore[arg-type]  # passed on as it came
 
     with monkeypatch.context() as patch:
         patch.setattr(Repository, "_start", noted)
