@@ -25,7 +25,7 @@ def installed_once(controlplane: ControlPlane) -> Iterator[ControlPlane]:
     with controlplane.fork() as plane:
         plane.kubectl("apply", "-k", DEFAULT)
         plane.kubectl("delete", "deployment", "--all", "-n", SYSTEM, "--cascade=foreground")
-        plane.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+        plane.kinds_served()
         plane.apply({"apiVersion": "hossted.com/v1", "kind": "Hosstedproject", "metadata": {"name": "first"}})
         plane.kubectl("delete", "hosstedproject", "first")  # the first of a new kind takes seconds
         plane.rolled_out(SYSTEM)

@@ -33,9 +33,7 @@ SAMPLES = ROOT / "config/samples"
 def crd(controlplane: ControlPlane) -> Iterator[ControlPlane]:
     controlplane.reset()
     controlplane.kubectl("apply", "-k", str(ROOT / "config/crd"))
-    controlplane.kubectl(
-        "wait", "crd/hosstedprojects.hossted.com", "--for=condition=Established", "--timeout=30s"
-    )
+    controlplane.kinds_served()
     yield controlplane
     controlplane.reset()
 

@@ -59,7 +59,7 @@ def crd(kind: str) -> dict[str, Any]:
 
 def bring(plane: ControlPlane, *kinds: str) -> None:
     plane.apply(*map(crd, kinds))
-    plane.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=30s")
+    plane.kinds_served()
     wanted = {f"{GROUP}/v1/{kind}" for kind in kinds}
     plane.wait(lambda: wanted <= served(plane), "the kinds being served")
 

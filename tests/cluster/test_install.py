@@ -19,9 +19,7 @@ USER = f"system:serviceaccount:{SYSTEM}:hossted-reconciler"
 def installed(controlplane: ControlPlane) -> Iterator[ControlPlane]:
     controlplane.reset()
     controlplane.kubectl("apply", "-k", DEFAULT)
-    controlplane.kubectl(
-        "wait", "crd/hosstedprojects.hossted.com", "--for=condition=Established", "--timeout=30s"
-    )
+    controlplane.kinds_served()
     yield controlplane
     controlplane.reset()
 

@@ -43,7 +43,7 @@ def client(cluster: Cluster) -> Client:
 def project(cluster: Cluster) -> dict[str, Any]:
     """A project that stops everything, so that whoever else looks leaves it alone."""
     cluster.kubectl("apply", "-f", str(CRD))
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(CRD))
+    cluster.kinds_served()
     metadata = {"name": cluster.namespace}
     body = {"apiVersion": "hossted.com/v1", "kind": "Hosstedproject", "metadata": metadata}
     cluster.apply({**body, "spec": {"stop": True}})

@@ -113,6 +113,10 @@ class Cluster:
         except WaitError as error:
             raise WaitError(f"{error}; unfinished: {', '.join(left)}") from None
 
+    def kinds_served(self) -> None:
+        """Waits until every defined kind is served; `kubectl wait` ends at one without conditions."""
+        self.wait(lambda: all(map(_established, self.get("crd"))), "the defined kinds being served")
+
     def finish_image_pulls(self, namespace: str = "") -> None:
         """Lets the pods go on that the label `test.hossted.com/hold-image-pull` holds back."""
         where = namespace or self.namespace
@@ -235,6 +239,11 @@ def _finished(kind: str, meta: dict[str, Any], spec: dict[str, Any], status: dic
             return bool(status.get("phase") == "Bound")
         case _:  # a pod may run or have ended; one that is being deleted is still in the way
             return status.get("phase") != "Pending" and "deletionTimestamp" not in meta
+
+
+def _established(definition: dict[str, Any]) -> bool:
+    conditions = definition.get("status", {}).get("conditions") or ()
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
 def large_values(path: Path, size: int = 300_000) -> Path:

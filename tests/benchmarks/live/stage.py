@@ -187,7 +187,7 @@ def stage() -> Iterator[Stage]:
         with ControlPlane() as plane, serving(receiver, token=TOKEN) as url:
             plane.kubectl("apply", "-k", DEFAULT)
             plane.kubectl("delete", "deployment", "--all", "-n", SYSTEM, "--cascade=foreground")
-            plane.kubectl("wait", "crd", "--all", "--for=condition=Established", "--timeout=60s")
+            plane.kinds_served()
             yield Stage(plane, folder, receiver, url)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
