@@ -34,6 +34,7 @@ class Held(Generic[T]):
         self._turned = turned
         self._failures = 0
         self._items: dict[Ref, T] = {}
+        self._versions: dict[Ref, str] = {}
         self._first = asyncio.Event()
         self.error: ReconcilerError | None = None
         """Why what is held may be old; None while it is what there is."""
@@ -42,6 +43,11 @@ class Held(Generic[T]):
     def items(self) -> Mapping[Ref, T]:
         """What there is, as far as is known."""
         return self._items
+
+    @property
+    def versions(self) -> Mapping[Ref, str]:
+        """The ``resourceVersion`` of each object that was reflected, as it was last."""
+        return self._versions
 
     async def ready(self) -> None:
         """Wait until it was listed, or could not be, for the first time."""
@@ -52,12 +58,15 @@ class Held(Generic[T]):
         self._first.clear()
         self.error, self._failures = None, 0
 
-    def listed(self, items: Sequence[T]) -> None:
+    def listed(self, items: Sequence[T], versions: Sequence[str]) -> None:
         self.replace(items)
+        places = map(self.place, items)
+        self._versions = {ref: of for ref, of in zip(places, versions, strict=True) if ref in self._items}
         self.current()
 
     def replace(self, items: Iterable[T]) -> None:
-        """Hold these, however they were found, and nothing else."""
+        """Hold these, however they were found, and nothing else; nothing is known of their versions."""
+        self._versions = {}
         found = {ref: item for item in items if self._wanted((ref := self.place(item)).namespace)}
         before, self._items = self._items, found
         for ref in before.keys() - found.keys():
@@ -66,14 +75,18 @@ class Held(Generic[T]):
             if before.get(ref) != item:
                 self._put(item)
 
-    def put(self, item: T) -> None:
+    def put(self, item: T, version: str) -> None:
         ref = self.place(item)
-        if self._wanted(ref.namespace) and self._items.get(ref) != item:
+        if not self._wanted(ref.namespace):
+            return
+        self._versions[ref] = version
+        if self._items.get(ref) != item:
             self._items[ref] = item
             self._put(item)
 
     def gone(self, item: T) -> None:
         ref = self.place(item)
+        self._versions.pop(ref, None)
         if ref in self._items:
             self._drop(ref, self._items.pop(ref))
 
@@ -93,4 +106,5 @@ class Held(Generic[T]):
     def sift(self) -> None:
         """Let go of what is not wanted any more."""
         for ref in [ref for ref in self._items if not self._wanted(ref.namespace)]:
+            self._versions.pop(ref, None)
             self._drop(ref, self._items.pop(ref))

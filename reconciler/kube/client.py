@@ -50,18 +50,21 @@ Params = Mapping[str, str]
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """A page of a list as its reader gives it. ``token``: for the next page, "" on the last."""
+    """A page of a list as its reader gives it. ``token``: for the next page, "" on the last; ``versions``: of
+    the items, where somebody wants them."""
 
     items: list[T]
     resource_version: str
     token: str = ""
+    versions: list[str] = []
 
 
 class Listed(msgspec.Struct, Generic[T], frozen=True):
-    """A whole list, and the version from which a watch goes on."""
+    """A whole list, the version from which a watch goes on, and those of the items, where they are wanted."""
 
     items: list[T]
     resource_version: str
+    versions: list[str] = []
 
 
 class _Request(NamedTuple):
@@ -121,7 +124,7 @@ class Client:
             with suppress(_Expired):
                 return await self._list_paged(path, read, params or {}, accept)
         page = await self.read(path, read, params, accept)
-        return Listed(page.items, page.resource_version)
+        return Listed(page.items, page.resource_version, page.versions)
 
     async def create(self, path: str, body: bytes) -> bytes:
         """POST; ConflictError when it is there already."""
@@ -173,6 +176,7 @@ class Client:
         self, path: str, read: Callable[[bytes], Page[T]], params: Params, accept: str
     ) -> Listed[T]:
         items: list[T] = []
+        versions: list[str] = []
         version = ""
         token = ""
         while True:
@@ -185,10 +189,11 @@ class Client:
                     raise _Expired from error
                 raise
             items += page.items
+            versions += page.versions
             version = version or page.resource_version
             token = page.token
             if not token:
-                return Listed(items, version)
+                return Listed(items, version, versions)
 
     async def _write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
         headers = {"accept": JSON, "content-type": content_type}

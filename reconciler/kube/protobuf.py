@@ -116,7 +116,7 @@ def _object(item: Message) -> wire.Object:
 def _namespace(item: Message) -> wire.Namespace:
     meta = item.metadata
     deleted = str(meta.deleted.seconds) if meta.HasField("deleted") else ""
-    return wire.Namespace(wire.NamespaceMeta(meta.name, meta.uid, deleted))
+    return wire.Namespace(wire.NamespaceMeta(meta.name, meta.uid, deleted, meta.resource_version))
 
 
 def _release(item: Message) -> wire.Release:

@@ -47,11 +47,11 @@ Object_contra = TypeVar("Object_contra", contravariant=True)
 class Holder(Protocol[Object_contra]):
     """Who keeps what is reflected. Called on the event loop, in the order in which things happened."""
 
-    def listed(self, items: Sequence[Object_contra]) -> None:
-        """All that there is."""
+    def listed(self, items: Sequence[Object_contra], versions: Sequence[str]) -> None:
+        """All that there is, and of what version each is."""
         ...
 
-    def put(self, item: Object_contra) -> None:
+    def put(self, item: Object_contra, version: str) -> None:
         """An object that came, or is as it is now."""
         ...
 
@@ -95,6 +95,11 @@ class Reflector(Generic[T]):
         self._version = ""
         self._heard = False
         self._is_current = False
+
+    @property
+    def version(self) -> str:
+        """The version up to which everything was heard; "" while nothing is known, or is to begin anew."""
+        return self._version
 
     async def run(self) -> Never:
         """Reflect until cancelled. Every failure is the holder's to know, and is tried again."""
@@ -147,11 +152,11 @@ class Reflector(Generic[T]):
         """List all that there is; False when the server has no such kind."""
         resource = self._resource
         if resource.optional and not await is_served(self._client, resource):
-            self._holder.listed(())
+            self._holder.listed((), ())
             return False
         found = await self._client.list_all(self._path, resource.read, self._params, resource.accept)
         self._version = found.resource_version
-        self._holder.listed(found.items)
+        self._holder.listed(found.items, found.versions)
         return True
 
     async def _watch(self) -> None:
@@ -200,7 +205,10 @@ class Reflector(Generic[T]):
         self._heard = True
         self._current()
         if item is not None:
-            (self._holder.gone if event.type == "DELETED" else self._holder.put)(item)
+            if event.type == "DELETED":
+                self._holder.gone(item)
+            else:
+                self._holder.put(item, self._version)
 
 
 class _Event(msgspec.Struct, frozen=True):

@@ -1,6 +1,6 @@
 """The kinds that an inventory is made of: where each is listed, how, and what is kept of an object."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from sys import intern
@@ -15,7 +15,7 @@ from reconciler.kube.client import EITHER, JSON, METADATA_EITHER, METADATA_WATCH
 from reconciler.kube.quantity import whole_bytes
 
 T = TypeVar("T")
-W = TypeVar("W", bound=wire.Wire)
+W = TypeVar("W", bound=wire.Listable)
 
 
 class Resource(msgspec.Struct, Generic[T], frozen=True):
@@ -121,14 +121,20 @@ def _reader(of: type[W], keep: Callable[[W], T]) -> Reader[T]:
     pages: msgspec.json.Decoder[wire.ListOf[W]] = msgspec.json.Decoder(wire.ListOf[of])  # type: ignore[valid-type]  # a type made while running
     ones: msgspec.json.Decoder[W] = msgspec.json.Decoder(of)
 
+    def kept(items: Iterable[W], version: str, token: str) -> Page[T]:
+        page = Page[T]([], version, token)
+        for item in items:
+            page.items.append(keep(item))
+            page.versions.append(item.metadata.resource_version)
+        return page
+
     def page(body: bytes) -> Page[T]:
         if protobuf.is_protobuf(body):
             name, read = protobuf.FORMS[of]
             listed = protobuf.listed(name, body)
-            return Page([keep(read(item)) for item in listed.items], listed.resource_version, listed.token)
+            return kept(map(read, listed.items), listed.resource_version, listed.token)
         found = pages.decode(body)
-        items = [keep(item) for item in found.items or ()]
-        return Page(items, found.metadata.resource_version, found.metadata.token)
+        return kept(found.items or (), found.metadata.resource_version, found.metadata.token)
 
     return Reader(page, lambda body: keep(ones.decode(body)))
 

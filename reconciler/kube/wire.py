@@ -66,6 +66,7 @@ class NamespaceMeta(Wire, frozen=True):
     name: str
     uid: str
     deletion_timestamp: str = ""
+    resource_version: str = ""
 
 
 class Namespace(Wire, frozen=True):
@@ -217,3 +218,7 @@ class StatefulSetSpec(Wire, frozen=True):
 class StatefulSet(Wire, frozen=True):
     metadata: ObjectMeta
     spec: StatefulSetSpec = StatefulSetSpec()
+
+
+Listable = Object | Namespace | Release | Pod | Service | Claim | Ingress | Route | StatefulSet
+"""What is listed and watched: its metadata has a version."""

@@ -25,7 +25,7 @@ class Kept:
 
 def test_what_cannot_be_found_is_not_gone() -> None:
     kept = Kept()
-    kept.held.listed([Namespace("shop", "1")])
+    kept.held.listed([Namespace("shop", "1")], ["1"])
     kept.held.failed(NotFoundError("LIST: 404", 404))
     assert (kept.told, list(kept.held.items)) == (["put shop"], [Ref(Kind.NAMESPACES, "", "shop")])
     assert isinstance(kept.held.error, NotFoundError)
@@ -33,7 +33,7 @@ def test_what_cannot_be_found_is_not_gone() -> None:
 
 def test_recovery_is_told_and_trouble_when_it_lasts() -> None:
     kept = Kept()
-    kept.held.listed([])
+    kept.held.listed([], [])
     assert kept.turns == 0
     kept.held.failed(KubernetesError("broke"))
     assert kept.turns == 0
@@ -45,3 +45,13 @@ def test_recovery_is_told_and_trouble_when_it_lasts() -> None:
     assert kept.turns == 2
     kept.held.current()
     assert kept.turns == 3
+
+
+def test_versions_are_those_of_what_was_reflected_last() -> None:
+    kept = Kept()
+    kept.held.listed([Namespace("shop", "1"), Namespace("back", "2")], ["5", "6"])
+    kept.held.put(Namespace("shop", "1"), "7")
+    kept.held.gone(Namespace("back", "2"))
+    assert dict(kept.held.versions) == {Ref(Kind.NAMESPACES, "", "shop"): "7"}
+    kept.held.replace([Namespace("shop", "1")])  # however it was found
+    assert dict(kept.held.versions) == {}

@@ -56,7 +56,7 @@ async def test_a_list_that_comes_after_the_kind_was_reflected_again_changes_noth
     loop = asyncio.get_running_loop()
 
     def answer(request: Request) -> Reply:
-        loop.call_soon_threadsafe(bench.held.listed, [NEW])
+        loop.call_soon_threadsafe(bench.held.listed, [NEW], ["1"])
         return old(request)
 
     bench = Bench(tmp_path, answer)
@@ -70,7 +70,7 @@ async def test_what_is_forbidden_only_since_it_was_checked_is_as_complete_as_it_
     tmp_path: Path, error: KubernetesError | None
 ) -> None:
     bench = Bench(tmp_path, old)
-    bench.held.listed([NEW])
+    bench.held.listed([NEW], ["1"])
     if error is not None:
         bench.held.failed(error)
     await bench.check()
@@ -80,7 +80,7 @@ async def test_what_is_forbidden_only_since_it_was_checked_is_as_complete_as_it_
 
 async def test_what_may_not_be_seen_any_more_stays_as_it_was_seen(tmp_path: Path) -> None:
     bench = Bench(tmp_path, lambda _: status(403, "no"))
-    bench.held.listed([NEW])
+    bench.held.listed([NEW], ["1"])
     bench.held.failed(FORBIDDEN)
     await bench.check()
     assert bench.names == {"new"}
@@ -89,7 +89,7 @@ async def test_what_may_not_be_seen_any_more_stays_as_it_was_seen(tmp_path: Path
 
 async def test_what_may_be_listed_and_not_watched_is_what_was_listed(tmp_path: Path) -> None:
     bench = Bench(tmp_path, old)
-    bench.held.listed([NEW])
+    bench.held.listed([NEW], ["1"])
     bench.held.failed(FORBIDDEN)
     await bench.check()
     assert (bench.names, bench.kind.find_gaps()) == ({"old"}, ())

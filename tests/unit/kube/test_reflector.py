@@ -51,10 +51,12 @@ class Keeper:
         self.told.append(word)
         self.news.set()
 
-    def listed(self, items: Sequence[Service]) -> None:
+    def listed(self, items: Sequence[Service], versions: Sequence[str]) -> None:
+        assert len(versions) == len(items)
         self._say("listed " + " ".join(item.meta.name for item in items))
 
-    def put(self, item: Service) -> None:
+    def put(self, item: Service, version: str) -> None:
+        assert version.isdigit()
         self._say(f"put {item.meta.name} {item.ports}")
 
     def gone(self, item: Service) -> None:
