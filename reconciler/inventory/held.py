@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from reconciler.errors import ReconcilerError
+from reconciler.inventory.compare import Since
 from reconciler.inventory.ownership import Ref
 
 T = TypeVar("T")
@@ -36,6 +37,7 @@ class Held(Generic[T]):
         self._items: dict[Ref, T] = {}
         self._versions: dict[Ref, str] = {}
         self._first = asyncio.Event()
+        self._since = Since(over=True)
         self.error: ReconcilerError | None = None
         """Why what is held may be old; None while it is what there is."""
 
@@ -49,12 +51,23 @@ class Held(Generic[T]):
         """The ``resourceVersion`` of each object that was reflected, as it was last."""
         return self._versions
 
+    def wants(self, namespace: str) -> bool:
+        """Whether a namespace's objects are kept."""
+        return self._wanted(namespace)
+
+    def note(self) -> Since:
+        """What is heard from now on, noted until it is ``over``."""
+        self._since.over = True
+        self._since = Since()
+        return self._since
+
     async def ready(self) -> None:
         """Wait until it was listed, or could not be, for the first time."""
         await self._first.wait()
 
     def begin(self) -> None:
         """A new reflector begins: until it has listed, nothing is known of what is."""
+        self._since.over = True
         self._first.clear()
         self.error, self._failures = None, 0
 
@@ -66,6 +79,7 @@ class Held(Generic[T]):
 
     def replace(self, items: Iterable[T]) -> None:
         """Hold these, however they were found, and nothing else; nothing is known of their versions."""
+        self._since.over = True
         self._versions = {}
         found = {ref: item for item in items if self._wanted((ref := self.place(item)).namespace)}
         before, self._items = self._items, found
@@ -79,13 +93,21 @@ class Held(Generic[T]):
         ref = self.place(item)
         if not self._wanted(ref.namespace):
             return
+        if ref not in self._versions and not self._since.over:
+            self._since.came.add(ref)
         self._versions[ref] = version
         if self._items.get(ref) != item:
             self._items[ref] = item
             self._put(item)
 
-    def gone(self, item: T) -> None:
+    def gone(self, item: T, version: str) -> None:
         ref = self.place(item)
+        if not self._since.over:
+            self._since.gone[ref] = version
+        self.drop(ref)
+
+    def drop(self, ref: Ref) -> None:
+        """Let go of an object that is not there any more."""
         self._versions.pop(ref, None)
         if ref in self._items:
             self._drop(ref, self._items.pop(ref))

@@ -13,14 +13,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Generic, Never, Protocol, TypeVar
 
-import msgspec
-
 from reconciler.errors import ForbiddenError, KubernetesError, NotFoundError, ReconcilerError
-from reconciler.kube import answers
+from reconciler.kube import watched_event
 from reconciler.kube.client import Client
 from reconciler.kube.discovery import is_served
 from reconciler.kube.resources import Resource
 from reconciler.kube.watch import backoff
+from reconciler.kube.watched_event import Event
 
 WATCH_SECONDS = 300
 """How long one watch lasts at the server at least; each lasts up to half as long again, so that those of
@@ -55,8 +54,8 @@ class Holder(Protocol[Object_contra]):
         """An object that came, or is as it is now."""
         ...
 
-    def gone(self, item: Object_contra) -> None:
-        """An object that was deleted, as it was last."""
+    def gone(self, item: Object_contra, version: str) -> None:
+        """An object that was deleted, as it was last, and the version of its deletion."""
         ...
 
     def current(self) -> None:
@@ -90,6 +89,7 @@ class Reflector(Generic[T]):
         self._holder = holder
         self._path = resource.path(namespace)
         self._params = resource.params(without)
+        self._read = watched_event.reader(f"WATCH {self._path}", resource.reader.one)
         self._sleep = sleep
         self._random = random
         self._version = ""
@@ -169,17 +169,19 @@ class Reflector(Generic[T]):
         }
         loop = asyncio.get_running_loop()
         graces: list[asyncio.TimerHandle] = []
-        lines = self._client.watch(
+        watch = self._client.watch(
             self._path,
+            self._read,
             params,
-            SILENCE,
-            self._resource.watch_accept,
-            lambda: graces.append(loop.call_later(GRACE, self._current)),
+            read_timeout=SILENCE,
+            accept=self._resource.one_accept,
+            accepted=lambda: graces.append(loop.call_later(GRACE, self._current)),
         )
         try:
-            async with aclosing(lines):
-                async for line in lines:
-                    self._take(line)
+            async with aclosing(watch):
+                async for events in watch:
+                    for event in events:
+                        self._take(event)
         finally:
             for each in graces:
                 each.cancel()
@@ -190,39 +192,11 @@ class Reflector(Generic[T]):
             self._is_current = True
             self._holder.current()
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, event: Event[T]) -> None:
         """One event of a watch."""
-        request = f"WATCH {self._path}"
-        try:
-            event = _EVENT.decode(line)
-            if event.type == "ERROR":
-                status = answers.status_in(bytes(event.object))
-                raise answers.error_of(request, status.code, status)
-            self._version = _VERSION.decode(event.object).metadata.resource_version or self._version
-            item = None if event.type == "BOOKMARK" else self._resource.read_one(bytes(event.object))
-        except (msgspec.DecodeError, ValueError) as error:
-            raise KubernetesError(f"{request}: the answer cannot be understood ({error})") from error
+        self._version = event.version or self._version
         self._heard = True
         self._current()
-        if item is not None:
-            if event.type == "DELETED":
-                self._holder.gone(item)
-            else:
-                self._holder.put(item, self._version)
-
-
-class _Event(msgspec.Struct, frozen=True):
-    type: str
-    object: msgspec.Raw
-
-
-class _VersionMeta(msgspec.Struct, frozen=True, rename="camel"):
-    resource_version: str = ""
-
-
-class _Versioned(msgspec.Struct, frozen=True):
-    metadata: _VersionMeta
-
-
-_EVENT = msgspec.json.Decoder(_Event)
-_VERSION = msgspec.json.Decoder(_Versioned)
+        if event.item is not None:
+            happened = self._holder.gone if event.type == "DELETED" else self._holder.put
+            happened(event.item, self._version)

@@ -1,5 +1,9 @@
 """What is held of a kind while it is reflected, and who is told when that is to be relied on."""
 
+from collections.abc import Callable
+
+import pytest
+
 from reconciler.errors import KubernetesError, NotFoundError
 from reconciler.inventory.held import Held
 from reconciler.inventory.objects import Kind, Namespace
@@ -51,7 +55,34 @@ def test_versions_are_those_of_what_was_reflected_last() -> None:
     kept = Kept()
     kept.held.listed([Namespace("shop", "1"), Namespace("back", "2")], ["5", "6"])
     kept.held.put(Namespace("shop", "1"), "7")
-    kept.held.gone(Namespace("back", "2"))
+    kept.held.gone(Namespace("back", "2"), "8")
     assert dict(kept.held.versions) == {Ref(Kind.NAMESPACES, "", "shop"): "7"}
     kept.held.replace([Namespace("shop", "1")])  # however it was found
     assert dict(kept.held.versions) == {}
+
+
+def test_what_happens_is_noted_while_somebody_compares() -> None:
+    kept, old, new = Kept(), Namespace("old", "1"), Namespace("new", "2")
+    kept.held.listed([old], ["5"])
+    kept.held.gone(new, "6")  # before
+    since = kept.held.note()
+    kept.held.put(old, "7")
+    kept.held.put(new, "8")
+    kept.held.gone(old, "9")
+    kept.held.gone(Namespace("unheld", "3"), "10")
+    names = {ref.name: version for ref, version in since.gone.items()}
+    assert ({ref.name for ref in since.came}, names) == ({"new"}, {"old": "9", "unheld": "10"})
+    since.over = True
+    kept.held.gone(new, "11")
+    assert len(since.gone) == 2
+
+
+@pytest.mark.parametrize(
+    "again", [lambda held: held.listed([], []), lambda held: held.replace([]), lambda held: held.begin()]
+)
+def test_what_is_listed_again_needs_no_comparison(again: Callable[[Held[Namespace]], None]) -> None:
+    held = Kept().held
+    since = held.note()
+    assert not since.over
+    again(held)
+    assert since.over

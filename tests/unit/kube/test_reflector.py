@@ -1,4 +1,7 @@
-"""Listing and watching one kind, against a server that answers as each test says."""
+"""Listing and watching one kind, against a server that answers as each test says.
+
+Each test is done twice: with watches in JSON, and in protobuf.
+"""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -13,8 +16,17 @@ from reconciler.kube import reflector as module
 from reconciler.kube.reflector import REFUSED_AGAIN, Reflector
 from reconciler.kube.resources import SERVICES, Resource
 from tests.unit.kube.server import Reply, Request, Server, status
+from tests.unit.kube.watching import in_protobuf
 
 ServerOf = Callable[[Callable[[Request], Reply]], Server]
+
+
+@pytest.fixture(params=["json", "protobuf"])
+def serve(serve: ServerOf, request: pytest.FixtureRequest) -> ServerOf:
+    """Starts servers whose watches are in either form, whatever was asked for."""
+    if request.param == "json":
+        return serve
+    return lambda answer: serve(lambda asked: in_protobuf(answer(asked)))
 
 
 def service(name: str, version: int, *ports: int) -> dict[str, Any]:
@@ -59,7 +71,8 @@ class Keeper:
         assert version.isdigit()
         self._say(f"put {item.meta.name} {item.ports}")
 
-    def gone(self, item: Service) -> None:
+    def gone(self, item: Service, version: str) -> None:
+        assert version.isdigit()
         self._say(f"gone {item.meta.name}")
 
     def current(self) -> None:
