@@ -1,13 +1,14 @@
 """The bodies of Secrets and ConfigMaps, each read once: of newest releases, and of Secrets named ``uuid``.
 
-What could not be read is tried again when the object has changed; where only the request failed, at the
-next look; where it was forbidden, slowly.
+Each is asked for by itself, or many by one list, where that brings hardly more than them. What could not be
+read is tried again when the object has changed; where only the request failed, at the next look; where it
+was forbidden, slowly.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
 
@@ -15,18 +16,27 @@ from reconciler.errors import ForbiddenError, NotFoundError, ReconcilerError, Re
 from reconciler.inventory.helm import by_key, newest, read_payload, revision_number
 from reconciler.inventory.listing import FORBIDDEN_AGAIN
 from reconciler.inventory.objects import Kind, ReleasePayload, StoredRelease, UuidSecret
-from reconciler.kube.client import Client
+from reconciler.kube.bodies import SUPERSEDED, current_params, release_bodies, release_body, uuid_body
+from reconciler.kube.client import EITHER, Client, Params
 from reconciler.kube.resources import (
     RELEASE_CONFIGMAPS,
     RELEASE_SECRETS,
     UUID_SECRETS,
     ListedRelease,
     ListedSecret,
-    release_body,
-    uuid_value,
 )
 
 T = TypeVar("T")
+
+FEWEST_LISTED = 20
+"""Bodies that are worth a list: of fewer, each is asked for by itself."""
+
+MOST_SPARE = 0.25
+"""How many bodies a list may bring for nothing, for each that is wanted. With several times as many it would
+still be faster, but a Secret that is not needed is not to be read."""
+
+BODIES_A_PAGE = 50
+"""A page is held until it is decoded: some 5 MB of real releases, 50 MB of the largest that there can be."""
 
 _AT_THE_NEXT_LOOK = timedelta()
 
@@ -39,6 +49,13 @@ class Body(msgspec.Struct, Generic[T], frozen=True):
     uid: str
     value: T | None = None
     problem: str = ""
+
+
+class _Page(NamedTuple, Generic[T]):
+    """What is wanted of a page of a list. ``token``: for the next page, "" on the last."""
+
+    bodies: list[Body[T]]
+    token: str
 
 
 class _Read(msgspec.Struct, Generic[T], frozen=True):
@@ -88,7 +105,7 @@ class Bodies(Generic[T]):
     ) -> bool:
         """Read a body and remember it; False when the object is gone, or another is in its place."""
         try:
-            body = await self._client.read(path, read)
+            body = await self._client.read(path, read, accept=EITHER)
         except NotFoundError:
             body = Body("")
         except ReconcilerError as error:
@@ -100,6 +117,32 @@ class Bodies(Generic[T]):
             return True
         self._read[uid] = _Read(Body(uid, problem="was replaced while it was read"), version, now)
         return False
+
+    async def fetch_listed(
+        self,
+        versions: Mapping[str, str],
+        path: str,
+        params: Params,
+        read: Callable[[bytes], _Page[T]],
+        slots: asyncio.Semaphore,
+    ) -> None:
+        """Read the bodies of these objects (versions by UID) by a list, page by page, and remember them.
+
+        Which of them did not come, because they have gone or a page failed, is for ``fetch`` to find out.
+        """
+        token = ""
+        while True:
+            paging = {"limit": str(BODIES_A_PAGE), **({"continue": token} if token else {})}
+            try:
+                async with slots:
+                    page = await self._client.read(path, read, {**params, **paging}, EITHER)
+            except ReconcilerError:
+                return  # the request for each of the others says what is wrong
+            for body in page.bodies:
+                self._read[body.uid] = _Read(body, versions[body.uid])
+            token = page.token
+            if not token:
+                return
 
 
 class ReleaseBodies:
@@ -113,24 +156,59 @@ class ReleaseBodies:
         self._bodies: Bodies[ReleasePayload] = Bodies(client, lasting=True)
 
     async def read_new(
-        self, listed: Iterable[ListedRelease], now: datetime, slots: asyncio.Semaphore
+        self,
+        listed: Iterable[ListedRelease],
+        now: datetime,
+        slots: asyncio.Semaphore,
+        without: Collection[str] | None,
     ) -> bool:
-        """Read the newest revisions that are new; False when one of them has gone since it was listed."""
+        """Read the newest revisions that are new; False when one of them has gone since it was listed.
+
+        ``without``: as in ``read_many``.
+        """
         known = {one.release.uid: one for one in listed}
         self._bodies.keep(known)
         groups = by_key(one.release for one in known.values())
-        latest = (known[newest(group).uid] for group in groups.values())
+        latest = [known[newest(group).uid] for group in groups.values()]
+        await self.read_many(latest, known.values(), now, slots, without)
         return all(await asyncio.gather(*(self.read(one, now, slots) for one in latest)))
+
+    async def read_many(
+        self,
+        wanted: Iterable[ListedRelease],
+        every: Iterable[ListedRelease],
+        now: datetime,
+        slots: asyncio.Semaphore,
+        without: Collection[str] | None,
+    ) -> None:
+        """Of these revisions read by a list what is best read so; ``every``: all that are stored.
+
+        ``without``: the namespaces of which nothing may be read; None when they cannot all be named.
+        """
+        if without is None:
+            return
+        new = [one for one in wanted if _is_current(one) and not self._is_done(one, now)]
+        stored = [one.release.driver for one in every if _is_current(one)]
+        for driver, resource in _RESOURCES.items():
+            versions = {one.release.uid: one.resource_version for one in new if one.release.driver is driver}
+            if is_worth_a_list(len(versions), stored.count(driver)):
+                params = current_params(resource, without)
+                read = _payloads_reader(driver, versions)
+                await self._bodies.fetch_listed(versions, resource.path(), params, read, slots)
 
     async def read(self, one: ListedRelease, now: datetime, slots: asyncio.Semaphore) -> bool:
         """Read the body of one revision, unless that would tell nothing new; False when it has gone."""
-        release = one.release
-        if revision_number(release) is None or self.is_settled(one, now):
+        if self._is_done(one, now):
             return True
+        release = one.release
         path = _RESOURCES[release.driver].path(release.namespace, release.object_name)
         read = _payload_reader(release.driver)
         async with slots:
             return await self._bodies.fetch(release.uid, one.resource_version, path, read, now)
+
+    def _is_done(self, one: ListedRelease, now: datetime) -> bool:
+        """Whether there is nothing to read of it: what has no number is a problem, whatever is in it."""
+        return revision_number(one.release) is None or self.is_settled(one, now)
 
     def is_settled(self, one: ListedRelease, now: datetime | None = None) -> bool:
         """Whether reading a revision would tell nothing new; ever, for None."""
@@ -139,6 +217,10 @@ class ReleaseBodies:
     def forget(self, uid: str) -> None:
         """An object that is gone."""
         self._bodies.forget(uid)
+
+    def keep(self, uids: Iterable[str]) -> None:
+        """Forget all other objects."""
+        self._bodies.keep(uids)
 
     def complete(self, listed: ListedRelease) -> StoredRelease:
         """The release with its payload, or its problem, where these are known."""
@@ -179,19 +261,43 @@ class UuidBodies:
         )
 
 
+def is_worth_a_list(wanted: int, listed: int) -> bool:
+    """Whether so many bodies are better read by a list that brings ``listed`` of them than one by one."""
+    return wanted >= FEWEST_LISTED and listed <= wanted * (1 + MOST_SPARE)
+
+
+def _is_current(one: ListedRelease) -> bool:
+    """Whether a list brings it that leaves out what is superseded."""
+    return one.release.status != SUPERSEDED
+
+
 def _payload_reader(driver: Kind) -> Callable[[bytes], Body[ReleasePayload]]:
     def read(body: bytes) -> Body[ReleasePayload]:
         uid, data = release_body(body)
-        try:
-            return Body(uid, read_payload(data, driver))
-        except ReleaseError as error:
-            return Body(uid, problem=str(error))
+        return _payload(uid, data, driver)
 
     return read
 
 
+def _payloads_reader(driver: Kind, wanted: Container[str]) -> Callable[[bytes], _Page[ReleasePayload]]:
+    def read(body: bytes) -> _Page[ReleasePayload]:
+        found = release_bodies(body)
+        return _Page([_payload(uid, data, driver) for uid, data in found.items if uid in wanted], found.token)
+
+    return read
+
+
+def _payload(uid: str, data: str | bytes | None, driver: Kind) -> Body[ReleasePayload]:
+    # What came in protobuf has one base64 less in a Secret: it is as a ConfigMap's.
+    form = Kind.RELEASE_CONFIGMAPS if isinstance(data, bytes) else driver
+    try:
+        return Body(uid, read_payload(data or "", form))
+    except ReleaseError as error:
+        return Body(uid, problem=str(error))
+
+
 def _read_uuid(body: bytes) -> Body[str]:
-    uid, value = uuid_value(body)
+    uid, value = uuid_body(body)
     if value is None:
         return Body(uid, problem="it has no key uuid")
     try:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from reconciler.errors import ReconcilerError
 from reconciler.inventory.bodies import ReleaseBodies, UuidBodies
-from reconciler.inventory.listing import Lister, Listing, Scope, Unseen
+from reconciler.inventory.listing import MOST_EXCLUDED, Lister, Listing, Scope, Unseen
 from reconciler.inventory.objects import Look, Namespace, StoredRelease, UuidSecret
 from reconciler.kube import resources
 from reconciler.kube.client import Client
@@ -105,12 +105,13 @@ class LiveSource:
 
     async def _helm(self, scope: Scope, slots: asyncio.Semaphore) -> _Helm:
         """The releases of both drivers with the bodies of the newest, and the uuid Secrets beside them."""
+        without = scope.denied if len(scope.denied) <= MOST_EXCLUDED else None
         for _ in range(LISTS_OF_RELEASES):
             secrets, configmaps = await asyncio.gather(
                 self._secrets.look(scope, slots), self._configmaps.look(scope, slots)
             )
             listed = (*secrets.items, *configmaps.items)
-            if await self._release_bodies.read_new(listed, scope.now, slots):
+            if await self._release_bodies.read_new(listed, scope.now, slots, without):
                 break
         uuids = await self._uuids.look(scope, slots)
         inhabited = {item.release.namespace for item in listed}

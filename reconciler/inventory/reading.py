@@ -6,11 +6,11 @@ its body: until that is there, the folding has the release as it was before.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import datetime
 from typing import Never
 
-from reconciler.inventory.bodies import ReleaseBodies, UuidBodies
+from reconciler.inventory.bodies import FEWEST_LISTED, ReleaseBodies, UuidBodies
 from reconciler.inventory.fold import Folding
 from reconciler.inventory.helm import newest
 from reconciler.inventory.objects import UuidSecret
@@ -25,14 +25,23 @@ MAX_REQUESTS = 6
 
 
 class Reading:
-    """Reads while ``run`` runs. ``changed`` is called when the folding has something new."""
+    """Reads while ``run`` runs. ``changed`` is called when the folding has something new.
+
+    ``left_out``: the namespaces of which nothing may be read; None when they cannot all be named.
+    """
 
     def __init__(
-        self, client: Client, folding: Folding, now: Callable[[], datetime], changed: Callable[[], None]
+        self,
+        client: Client,
+        folding: Folding,
+        now: Callable[[], datetime],
+        changed: Callable[[], None],
+        left_out: Callable[[], Awaitable[Collection[str] | None]],
     ) -> None:
         self._folding = folding
         self._now = now
         self._changed = changed
+        self._left_out = left_out
         self._slots = asyncio.Semaphore(MAX_REQUESTS)
         self._bodies = ReleaseBodies(client)
         self._values = UuidBodies(client)
@@ -132,6 +141,8 @@ class Reading:
         due, self._due = self._due, set()
         secrets_due, self._secrets_due = self._secrets_due, False
         try:
+            if len(due) >= FEWEST_LISTED:
+                await self._read_many(due)
             await asyncio.gather(*map(self._read, due))
             if secrets_due:
                 await self._read_secrets()
@@ -157,6 +168,14 @@ class Reading:
         if not self._releases[key]:
             del self._releases[key]
         self._is_due(key)
+
+    async def _read_many(self, keys: Iterable[AppKey]) -> None:
+        """Of these releases read by a list what is best read so."""
+        without = await self._left_out()
+        latest = [one for key in keys if (one := self._latest(key))]
+        every = [one for group in self._releases.values() for one in group.values()]
+        await self._bodies.read_many(latest, every, self._now(), self._slots, without)
+        self._bodies.keep([one.release.uid for group in self._releases.values() for one in group.values()])
 
     async def _read(self, key: AppKey) -> None:
         if latest := self._latest(key):

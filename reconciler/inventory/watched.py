@@ -7,7 +7,7 @@ nothing that was missed stays so.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Never
@@ -100,7 +100,7 @@ class WatchedSource:
         self._kube_system_uid = ""
         self._slots = asyncio.Semaphore(MAX_REQUESTS)
         self._folding = Folding()
-        self._reading = Reading(client, self._folding, now, self.changed.set)
+        self._reading = Reading(client, self._folding, now, self.changed.set, self._left_out)
         self._namespaces = Held[Namespace](
             lambda one: Ref(resources.NAMESPACES.kind, "", one.name),
             lambda _: self.changed.set(),
@@ -197,6 +197,14 @@ class WatchedSource:
 
     def _wants(self, namespace: str) -> bool:
         return self._policy is not None and not self._policy.denies(namespace)
+
+    async def _left_out(self) -> Collection[str] | None:
+        """The namespaces that are denied; None when they are not known, or are too many to be named."""
+        await self._namespaces.ready()
+        if self._policy is None or self._namespaces.error is not None:
+            return None
+        denied = [ref.name for ref in self._namespaces.items if self._policy.denies(ref.name)]
+        return denied if len(denied) <= MOST_EXCLUDED else None
 
     async def _find_kube_system(self) -> str:
         """The UID of kube-system: as reflected, else asked for by name, else the last one known."""

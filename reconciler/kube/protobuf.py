@@ -37,6 +37,7 @@ _MESSAGES: dict[str, str] = {
         " deleted=9:Time labels=11:*Entry annotations=12:*Entry owners=13:*Owner"
     ),
     "Object": "metadata=1:Meta",
+    "Body": "metadata=1:Meta data=2:*Entry",  # of a Secret and of a ConfigMap alike
     "Container": "name=1:string image=2:string",
     "PodSpec": "containers=2:*Container init_containers=20:*Container",
     "ContainerStatus": "name=1:string image_id=7:string",
@@ -87,6 +88,12 @@ def listed(name: str, body: bytes) -> Listed:
 def one(name: str, body: bytes) -> Message:
     """An object. ValueError for what is none."""
     return _parsed(name, _raw(body))
+
+
+def value(item: Message, key: str) -> bytes | None:
+    """What a Secret or ConfigMap has under a key; None when it has no such key."""
+    name = key.encode()
+    return next((entry.value for entry in item.data if entry.key == name), None)
 
 
 def is_protobuf(body: bytes) -> bool:

@@ -86,26 +86,12 @@ class ListedSecret(msgspec.Struct, frozen=True):
     resource_version: str
 
 
-def release_body(body: bytes) -> tuple[str, str]:
-    """UID and ``data.release`` of a release's Secret or ConfigMap, as JSON has it; "" when there is none."""
-    found = _RELEASE_BODY.decode(body)
-    return found.metadata.uid, found.data.release if found.data else ""
-
-
-def uuid_value(body: bytes) -> tuple[str, bytes | None]:
-    """UID and the value of the key ``uuid`` of a Secret; None when it has no such key."""
-    found = _UUID_BODY.decode(body)
-    return found.metadata.uid, found.data.uuid if found.data else None
-
-
 def object_uid(body: bytes) -> str:
     """The UID of any object."""
     return _OBJECT.decode(body).metadata.uid
 
 
 _OBJECT = msgspec.json.Decoder(wire.Object)
-_RELEASE_BODY = msgspec.json.Decoder(wire.ReleaseBody)
-_UUID_BODY = msgspec.json.Decoder(wire.UuidBody)
 
 
 _ALIKE = 4096

@@ -100,7 +100,7 @@ class BodyMeta(Wire, frozen=True):
 
 
 class ReleaseData(Wire, frozen=True):
-    release: str = ""
+    release: str | None = None
 
 
 class ReleaseBody(Wire, frozen=True):

@@ -47,8 +47,14 @@ class Bench:
         self.server = Server(folder, self._answer)
         self.folding = Folding()
         self.changed = asyncio.Event()
-        self.reading = Reading(self.server.client(), self.folding, lambda: NOW, self.changed.set)
+        self.without: tuple[str, ...] | None = ()
+        self.reading = Reading(
+            self.server.client(), self.folding, lambda: NOW, self.changed.set, self._left_out
+        )
         self._task = asyncio.create_task(self.reading.run())
+
+    async def _left_out(self) -> tuple[str, ...] | None:
+        return self.without
 
     async def close(self) -> None:
         self._task.cancel()
