@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from reconciler.kube import resources
+from reconciler.kube.bodies import SUPERSEDED
+from reconciler.kube.client import EITHER, JSON
 from reconciler.kube.resources import Resource
 from tests.benchmarks.live.processes import Ran, run
 from tests.benchmarks.live.stage import Asked, Stage
@@ -42,9 +44,7 @@ def requests_to_repeat(asked: Iterable[Asked]) -> list[tuple[str, str]]:
     for one in asked:
         query = parse_qs(urlsplit(one.uri).query)
         if one.verb in ("get", "list") and one.code == 200 and "watch" not in query:
-            found.append(
-                (one.uri, _accept(urlsplit(one.uri).path) if one.verb == "list" else "application/json")
-            )
+            found.append((one.uri, _accept(one)))
     return found
 
 
@@ -133,7 +133,12 @@ def _environment(stage: Stage) -> dict[str, str]:
     return {"PATH": stage.environment()["PATH"], "HOME": str(stage.folder), "PYTHONPATH": str(REPOSITORY)}
 
 
-def _accept(path: str) -> str:
-    """The form in which the program asks for a list: of release Secrets and all it is the metadata's."""
-    plural = path.rpartition("/")[2]
-    return next((one.accept for one in _KINDS if one.path().rpartition("/")[2] == plural), "application/json")
+def _accept(one: Asked) -> str:
+    """The form in which the program asks for it: where releases are listed, of their metadata or whole."""
+    address = urlsplit(one.uri)
+    if one.verb == "get":
+        return EITHER if one.resource in ("secrets", "configmaps") else JSON
+    if SUPERSEDED in address.query:
+        return EITHER
+    plural = address.path.rpartition("/")[2]
+    return next((kind.accept for kind in _KINDS if kind.path().rpartition("/")[2] == plural), JSON)
