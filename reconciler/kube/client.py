@@ -8,7 +8,7 @@ Requests run in threads; a cancelled task goes on at once.
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
@@ -17,7 +17,7 @@ import msgspec
 
 from reconciler.errors import KubernetesError
 from reconciler.kube import answers
-from reconciler.kube.stream import Stream
+from reconciler.kube.stream import NotUnderstood, Stream
 from reconciler.kube.threads import in_thread
 from reconciler.kube.transport import Answer, Transport, Unanswered
 
@@ -34,13 +34,15 @@ JSON = "application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """``Accept`` for a list without bodies: metadata only."""
 METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""``Accept`` for a watch of the same."""
+"""``Accept`` for a watch, or one object, of the same."""
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 EITHER = f"{PROTOBUF},{JSON}"
 """``Accept`` of whoever reads both forms: protobuf, or JSON from a server or proxy that has no other."""
 METADATA_EITHER = f"{METADATA_LIST.replace(JSON, PROTOBUF)},{METADATA_LIST}"
 """The same, for a list without bodies."""
+METADATA_WATCH_EITHER = f"{METADATA_WATCH.replace(JSON, PROTOBUF)},{METADATA_WATCH}"
+"""The same, for a watch, or one object, of which only the metadata is wanted."""
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -126,6 +128,27 @@ class Client:
         page = await self.read(path, read, params, accept)
         return Listed(page.items, page.resource_version, page.versions)
 
+    async def pages(
+        self,
+        path: str,
+        read: Callable[[bytes], Page[T]],
+        params: Params | None = None,
+        accept: str = JSON,
+    ) -> AsyncGenerator[Page[T], None]:
+        """The pages of a list, as of one version, each as it comes; ``read`` as in ``list_all``.
+
+        KubernetesError with status 410 when the server has forgotten that version on the way.
+        """
+        token = ""
+        while True:
+            paging = {"limit": str(self._page_size), **({"continue": token} if token else {})}
+            request = _Request("GET", _url(path, {**(params or {}), **paging}), {"accept": accept})
+            page = await self._ask(request, read)
+            yield page
+            token = page.token
+            if not token:
+                return
+
     async def create(self, path: str, body: bytes) -> bytes:
         """POST; ConflictError when it is there already."""
         return await self._write("POST", path, body, JSON)
@@ -145,19 +168,24 @@ class Client:
     async def watch(
         self,
         path: str,
+        read: Callable[[bytes], T],
         params: Params,
+        *,
         read_timeout: float,
         accept: str = JSON,
         accepted: Callable[[], None] = lambda: None,
-    ) -> AsyncGenerator[bytes, None]:
-        """The lines of a watch until the server ends it; ``read_timeout``: seconds without any.
+    ) -> AsyncGenerator[list[T], None]:
+        """The events of a watch until the server ends it, as many at a time as have come; ``read`` decodes
+        one, in the watch's thread, and may raise our errors. ``read_timeout``: seconds without a byte.
 
-        ``accepted`` is called when the server has begun to answer, before any line, if need be alone.
+        ``accepted`` is called when the server has begun to answer, before any event, if need be alone.
         Leaving the iteration, by ``aclose`` or by cancellation, ends the connection at once.
         """
         request = f"WATCH {path}"
         url = _url(path, {**params, "watch": "1"})
-        stream = Stream(self._transport, url, {"accept": accept}, read_timeout, accepted)
+        stream = Stream(
+            self._transport, url, {"accept": accept}, read, read_timeout=read_timeout, accepted=accepted
+        )
         try:
             async for item in stream:
                 if isinstance(item, Answer):
@@ -165,6 +193,8 @@ class Client:
                 yield item
         except Unanswered as failure:
             raise KubernetesError(f"{request}: {failure}") from failure
+        except NotUnderstood as failure:
+            raise KubernetesError(f"{request}: the answer cannot be understood ({failure})") from failure
         finally:
             stream.stop()
 
@@ -177,23 +207,18 @@ class Client:
     ) -> Listed[T]:
         items: list[T] = []
         versions: list[str] = []
-        version = ""
-        token = ""
-        while True:
-            paging = {"limit": str(self._page_size), **({"continue": token} if token else {})}
-            request = _Request("GET", _url(path, {**params, **paging}), {"accept": accept})
-            try:
-                page = await self._ask(request, read)
-            except KubernetesError as error:
-                if token and error.status == 410:
-                    raise _Expired from error
-                raise
-            items += page.items
-            versions += page.versions
-            version = version or page.resource_version
-            token = page.token
-            if not token:
-                return Listed(items, version, versions)
+        first: Page[T] | None = None
+        try:
+            async with aclosing(self.pages(path, read, params, accept)) as pages:
+                async for page in pages:
+                    items += page.items
+                    versions += page.versions
+                    first = first or page
+        except KubernetesError as error:
+            if first and error.status == 410:
+                raise _Expired from error
+            raise
+        return Listed(items, first.resource_version if first else "", versions)
 
     async def _write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
         headers = {"accept": JSON, "content-type": content_type}

@@ -5,8 +5,8 @@ the server's time. Field numbers are those of ``generated.proto`` in ``k8s.io/ap
 v1) and ``k8s.io/apimachinery`` (meta v1, api/resource, runtime), which never change. The descriptors are
 made by hand when first used; what they do not name is skipped, as ``wire`` skips it in JSON.
 
-An answer is ``k8s``, a zero byte, and a ``runtime.Unknown`` whose ``raw`` is the object or list. Watches are
-in JSON: their events come one by one.
+An answer is ``k8s``, a zero byte, and a ``runtime.Unknown`` whose ``raw`` is the object or list; what an
+event of a watch is about is in such an envelope too.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,6 +37,11 @@ _MESSAGES: dict[str, str] = {
         " deleted=9:Time labels=11:*Entry annotations=12:*Entry owners=13:*Owner"
     ),
     "Object": "metadata=1:Meta",
+    "NameMeta": "name=1:string namespace=3:string resource_version=6:string",
+    "Name": "metadata=1:NameMeta",  # of any object, as of what version it is
+    "Unknown": "raw=2:bytes",
+    "WatchEvent": "type=1:string object=2:RawExtension",
+    "RawExtension": "raw=1:bytes",
     "Body": "metadata=1:Meta data=2:*Entry",  # of a Secret and of a ConfigMap alike
     "Container": "name=1:string image=2:string",
     "PodSpec": "containers=2:*Container init_containers=20:*Container",
@@ -87,7 +92,16 @@ def listed(name: str, body: bytes) -> Listed:
 
 def one(name: str, body: bytes) -> Message:
     """An object. ValueError for what is none."""
-    return _parsed(name, _raw(body))
+    envelope = _parsed("Unknown", _enveloped(body))
+    if not envelope.HasField("raw"):
+        raise ValueError("it has nothing in it")
+    return _parsed(name, envelope.raw)
+
+
+def event(frame: bytes) -> tuple[str, bytes]:
+    """The type and the object, in its envelope, of a ``WatchEvent``. ValueError for what is none."""
+    found = _parsed("WatchEvent", frame)
+    return found.type, found.object.raw
 
 
 def value(item: Message, key: str) -> bytes | None:
@@ -124,6 +138,11 @@ def _namespace(item: Message) -> wire.Namespace:
     meta = item.metadata
     deleted = str(meta.deleted.seconds) if meta.HasField("deleted") else ""
     return wire.Namespace(wire.NamespaceMeta(meta.name, meta.uid, deleted, meta.resource_version))
+
+
+def _name(item: Message) -> wire.Name:
+    meta = item.metadata
+    return wire.Name(wire.NameMeta(meta.name, meta.namespace, meta.resource_version))
 
 
 def _release(item: Message) -> wire.Release:
@@ -177,6 +196,7 @@ def _stateful_set(item: Message) -> wire.StatefulSet:
 
 FORMS: dict[type[wire.Wire], tuple[str, Callable[[Message], Any]]] = {
     wire.Object: ("Object", _object),
+    wire.Name: ("Name", _name),
     wire.Namespace: ("Object", _namespace),
     wire.Release: ("Object", _release),
     wire.Pod: ("Pod", _pod),
@@ -203,13 +223,16 @@ def _entries(entries: Message, wanted: tuple[bytes, ...]) -> tuple[str, ...]:
 
 def _raw(body: bytes) -> memoryview:
     """What an answer has in its ``runtime.Unknown`` (raw is 2)."""
-    if not is_protobuf(body):
-        raise ValueError("it is not in protobuf")
-    whole = memoryview(body)[len(MAGIC) :]
-    for number, value in _parts(whole):
+    for number, value in _parts(_enveloped(body)):
         if number == 2:
             return value
     raise ValueError("it has nothing in it")
+
+
+def _enveloped(body: bytes) -> memoryview:
+    if not is_protobuf(body):
+        raise ValueError("it is not in protobuf")
+    return memoryview(body)[len(MAGIC) :]
 
 
 def _parts(data: memoryview) -> Iterator[tuple[int, memoryview]]:
@@ -237,7 +260,7 @@ def _read_varint(data: memoryview, at: int) -> tuple[int, int]:
     raise ValueError("it ends too early")
 
 
-def _parsed(name: str, data: memoryview) -> Message:
+def _parsed(name: str, data: memoryview | bytes) -> Message:
     types, error = _types()
     try:
         return types[name].FromString(data)

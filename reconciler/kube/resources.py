@@ -11,15 +11,16 @@ import msgspec
 from reconciler.inventory import objects
 from reconciler.inventory.objects import Kind
 from reconciler.kube import protobuf, wire
-from reconciler.kube.client import EITHER, JSON, METADATA_EITHER, METADATA_WATCH, Page, segment
+from reconciler.kube.client import EITHER, JSON, METADATA_EITHER, METADATA_WATCH_EITHER, Page, segment
 from reconciler.kube.quantity import whole_bytes
+from reconciler.kube.watched_event import Versioned
 
 T = TypeVar("T")
 W = TypeVar("W", bound=wire.Listable)
 
 
 class Resource(msgspec.Struct, Generic[T], frozen=True):
-    """How a kind is listed, in the form that costs least, and watched, in JSON.
+    """How a kind is listed and watched, in the form that costs least.
 
     ``prefix``: of its API group; ``reader``: what is kept of it; ``optional``: a server may not have the
     kind, as its discovery tells. Of any other a 404 is a failure: nothing is gone because a gateway, or a
@@ -42,32 +43,33 @@ class Resource(msgspec.Struct, Generic[T], frozen=True):
 
     @property
     def read_one(self) -> Callable[[bytes], T]:
-        """What is kept of one object."""
-        return self.reader.one
+        """What is kept of one object, in whichever form."""
+        return lambda body: self.reader.one(body).item
 
     @property
-    def watch_accept(self) -> str:
-        """``Accept`` for a watch."""
-        return METADATA_WATCH if self.accept == METADATA_EITHER else JSON
+    def one_accept(self) -> str:
+        """``Accept`` for one object, and for a watch, whose events have one each."""
+        return METADATA_WATCH_EITHER if self.accept == METADATA_EITHER else self.accept
 
     def path(self, namespace: str = "", name: str = "") -> str:
         """Of the kind in all namespaces, of it in one, or of one object."""
         scope = f"{self.prefix}/namespaces/{segment(namespace)}" if namespace else self.prefix
         return f"{scope}/{self.plural}" + (f"/{segment(name)}" if name else "")
 
-    def params(self, without: Collection[str] = ()) -> Mapping[str, str]:
-        """The selectors, namespaces in ``without`` left out by the server."""
+    def params(self, without: Collection[str] = (), name: str = "") -> Mapping[str, str]:
+        """The selectors, namespaces in ``without`` left out by the server; ``name``: of objects so called."""
         fields = [self.field_selector] if self.field_selector else []
+        fields += [f"metadata.name={name}"] if name else []
         fields += [f"metadata.namespace!={namespace}" for namespace in sorted(without)]
         selectors = {"fieldSelector": ",".join(fields), "labelSelector": self.label_selector}
         return {key: value for key, value in selectors.items() if value}
 
 
 class Reader(msgspec.Struct, Generic[T], frozen=True):
-    """What is kept of a page of a kind, in either form, and of one object in JSON."""
+    """What is kept of a page of a kind, and of one object, in either form."""
 
     page: Callable[[bytes], Page[T]]
-    one: Callable[[bytes], T]
+    one: Callable[[bytes], Versioned[T]]
 
 
 class ListedRelease(msgspec.Struct, frozen=True):
@@ -122,7 +124,15 @@ def _reader(of: type[W], keep: Callable[[W], T]) -> Reader[T]:
         found = pages.decode(body)
         return kept(found.items or (), found.metadata.resource_version, found.metadata.token)
 
-    return Reader(page, lambda body: keep(ones.decode(body)))
+    def one(body: bytes) -> Versioned[T]:
+        if protobuf.is_protobuf(body):
+            name, read = protobuf.FORMS[of]
+            item: W = read(protobuf.one(name, body))
+        else:
+            item = ones.decode(body)
+        return Versioned(keep(item), item.metadata.resource_version)
+
+    return Reader(page, one)
 
 
 def _meta(meta: wire.ObjectMeta) -> objects.Meta:
@@ -230,6 +240,11 @@ def _workload(kind: str) -> Callable[[wire.Object], objects.Workload]:
 
     return keep
 
+
+read_names: Callable[[bytes], Page[tuple[str, str]]] = _reader(
+    wire.Name, lambda item: (intern(item.metadata.namespace), item.metadata.name)
+).page
+"""Reads a page of metadata of any kind: of each object its namespace and name; and their versions."""
 
 _CORE, _APPS, _BATCH, _NETWORKING = "/api/v1", "/apis/apps/v1", "/apis/batch/v1", "/apis/networking.k8s.io/v1"
 _GATEWAY = "/apis/gateway.networking.k8s.io/v1"

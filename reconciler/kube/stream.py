@@ -1,23 +1,36 @@
-"""One streamed answer of the API server, read by a thread and iterated by a task."""
+"""One streamed answer of the API server, read and decoded by a thread, and iterated by a task."""
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from typing import Generic, TypeVar
 
+import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from reconciler.kube.transport import Answer, Transport, lines
+from reconciler.kube.framing import framing_of
+from reconciler.kube.transport import Answer, Transport, pieces
+
+E = TypeVar("E")
 
 
-class Stream:
-    """The lines of a streamed answer, in order; an Answer in their place when its status is not 2xx.
+class NotUnderstood(Exception):  # noqa: N818 - not an error of ours: it becomes a KubernetesError
+    """The answer is not what it should be."""
 
-    Raises Unanswered when the connection cannot be made, breaks or falls silent, SettingsError when the
-    credentials were refused and cannot be loaded again. The thread owns the answer and closes it; ``stop``
-    unblocks its read, so that neither task nor program waits for it. ``accepted`` is called on the loop
-    when the answer begins with 200, and never after ``stop``.
+
+class Stream(Generic[E]):
+    """The events of a streamed answer, in order, as many at a time as have come; an Answer in their place
+    when its status is not 200.
+
+    ``read`` decodes an event, in the thread, so that nothing waits here but what is kept of it. Raises
+    Unanswered when the connection cannot be made, breaks or falls silent, SettingsError when the credentials
+    were refused and cannot be loaded again, NotUnderstood for what ``read`` gives a ValueError, and what else
+    it raises: what came before is given first. The thread owns the answer and closes it; ``stop`` unblocks
+    its read, so that neither task nor program waits for it. ``accepted`` is called on the loop when the
+    answer begins with 200, and never after ``stop``.
     """
 
     def __init__(
@@ -25,26 +38,38 @@ class Stream:
         transport: Transport,
         path: str,
         headers: Mapping[str, str],
+        read: Callable[[bytes], E],
+        *,
         read_timeout: float,
         accepted: Callable[[], None],
     ) -> None:
         self._transport = transport
         self._path = path
         self._headers = headers
+        self._read_event = read
         self._read_timeout = read_timeout
         self._accepted = accepted
-        self._queue: asyncio.Queue[bytes | Answer | BaseException | None] = asyncio.Queue()
+        self._waiting: deque[list[E] | Answer | BaseException | None] = deque()
+        self._news = asyncio.Event()
+        self._told = False
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
         self._stopped = False
         self._response: urllib3.BaseHTTPResponse | None = None
         threading.Thread(target=self._run, name="kubernetes watch", daemon=True).start()
 
-    async def __aiter__(self) -> AsyncIterator[bytes | Answer]:
-        while (item := await self._queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+    async def __aiter__(self) -> AsyncIterator[list[E] | Answer]:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            self._told = False  # from here on the thread says so again, so that nothing is left waiting
+            while self._waiting:
+                item = self._waiting.popleft()
+                if item is None:
+                    return
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
 
     def stop(self) -> None:
         """End the connection at once; harmless when it has ended."""
@@ -75,8 +100,7 @@ class Stream:
             try:
                 if response.status == 200:
                     self._call(self._accept)
-                    for line in lines(response):
-                        self._put(line)
+                    self._read_events(response)
                 else:
                     body = response.read(65_536)
                     self._put(Answer(response.status, body, response.headers.get("retry-after", "")))
@@ -84,12 +108,28 @@ class Stream:
                 with self._lock:
                     self._response = None
 
+    def _read_events(self, response: urllib3.BaseHTTPResponse) -> None:
+        framing = framing_of(response.headers.get("content-type", ""))
+        for piece in pieces(response):
+            events: list[E] = []
+            try:
+                for event in framing.cut(piece):
+                    events.append(self._read_event(event))
+            except (msgspec.DecodeError, ValueError) as error:
+                raise NotUnderstood(str(error)) from error
+            finally:
+                if events:
+                    self._put(events)
+
     def _accept(self) -> None:
         if not self._stopped:
             self._accepted()
 
-    def _put(self, item: bytes | Answer | BaseException | None) -> None:
-        self._call(lambda: self._queue.put_nowait(item))
+    def _put(self, item: list[E] | Answer | BaseException | None) -> None:
+        self._waiting.append(item)
+        if not self._told:  # one word is enough for all that waits
+            self._told = True
+            self._call(self._news.set)
 
     def _call(self, what: Callable[[], None]) -> None:
         # RuntimeError: the loop is closed, so nobody reads any more.

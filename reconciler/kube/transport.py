@@ -166,13 +166,11 @@ class Transport:
         return {"user-agent": self._user_agent, **headers, **credentials}
 
 
-def lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
-    """The complete lines of an answer as they come, without their ends."""
-    pending = b""
+def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    """An answer as it comes."""
     # read1 gives what is there; stream() would wait until its buffer is full.
-    while chunk := response.read1():
-        *complete, pending = (pending + chunk).split(b"\n")
-        yield from (line for line in complete if line)
+    while piece := response.read1():
+        yield piece
 
 
 def _load(context: str | None, kubeconfig: Path | None) -> _Connection:

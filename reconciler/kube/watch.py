@@ -10,13 +10,14 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from functools import partial
 from typing import NamedTuple
 
 import msgspec
 
 from reconciler.errors import KubernetesError
-from reconciler.kube import answers
 from reconciler.kube.client import METADATA_LIST, METADATA_WATCH, Client, Page
+from reconciler.kube.watched_event import read_raw
 from reconciler.kube.wire import ListOf, Wire
 
 WATCH_SECONDS = 300
@@ -108,12 +109,13 @@ async def _events(client: Client, path: str, version: str) -> AsyncGenerator[Eve
         "allowWatchBookmarks": "true",
         "timeoutSeconds": str(WATCH_SECONDS),
     }
-    async with aclosing(client.watch(path, params, SILENCE, METADATA_WATCH)) as lines:
-        async for line in lines:
-            try:
-                yield _read_event(path, line)
-            except msgspec.DecodeError as error:
-                raise KubernetesError(f"WATCH {path}: the answer cannot be understood ({error})") from error
+    read = partial(_read_event, f"WATCH {path}")
+    async with aclosing(
+        client.watch(path, read, params, read_timeout=SILENCE, accept=METADATA_WATCH)
+    ) as watch:
+        async for events in watch:
+            for event in events:
+                yield event
 
 
 class _Meta(Wire, frozen=True):
@@ -138,13 +140,7 @@ class _Object(Wire, frozen=True):
     metadata: _Meta
 
 
-class _WireEvent(Wire, frozen=True):
-    type: str
-    object: msgspec.Raw
-
-
 _LIST = msgspec.json.Decoder(ListOf[_Object])
-_EVENT = msgspec.json.Decoder(_WireEvent)
 _OBJECT = msgspec.json.Decoder(_Object)
 
 
@@ -154,12 +150,9 @@ def _read_list(body: bytes) -> Page[_Meta]:
     return Page(items, page.metadata.resource_version, page.metadata.token)
 
 
-def _read_event(path: str, line: bytes) -> Event | None:
-    event = _EVENT.decode(line)
+def _read_event(request: str, frame: bytes) -> Event | None:
+    event = read_raw(request, frame)
     if event.type == "BOOKMARK":
         return None
-    if event.type == "ERROR":
-        status = answers.status_in(bytes(event.object))
-        raise answers.error_of(f"WATCH {path}", status.code, status)
     meta = _OBJECT.decode(event.object).metadata
     return Event(event.type, meta.full_name, meta.matter)

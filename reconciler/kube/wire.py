@@ -62,6 +62,28 @@ class Object(Wire, frozen=True):
     metadata: ObjectMeta
 
 
+class BookmarkMeta(Wire, frozen=True):
+    resource_version: str
+
+
+class Bookmark(Wire, frozen=True):
+    """What a watch says of how far it is: an object that has nothing but a version."""
+
+    metadata: BookmarkMeta
+
+
+class NameMeta(Wire, frozen=True):
+    name: str
+    namespace: str = ""
+    resource_version: str = ""
+
+
+class Name(Wire, frozen=True):
+    """An object of which only its name and version are read."""
+
+    metadata: NameMeta
+
+
 class NamespaceMeta(Wire, frozen=True):
     name: str
     uid: str
@@ -220,5 +242,5 @@ class StatefulSet(Wire, frozen=True):
     spec: StatefulSetSpec = StatefulSetSpec()
 
 
-Listable = Object | Namespace | Release | Pod | Service | Claim | Ingress | Route | StatefulSet
+Listable = Object | Name | Namespace | Release | Pod | Service | Claim | Ingress | Route | StatefulSet
 """What is listed and watched: its metadata has a version."""

@@ -259,4 +259,4 @@ async def test_a_client_that_was_refused_says_so(plane: ControlPlane, way: Fault
     way.refused = frozenset({token})
     client = Client.connect(kubeconfig=way.kubeconfig(plane.kubeconfig))
     with pytest.raises(KubernetesError, match="a lie of 401"):
-        await anext(client.watch("/api/v1/pods", {}, 5))
+        await anext(client.watch("/api/v1/pods", bytes, {}, read_timeout=5))

@@ -32,7 +32,8 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """`body` that is a list is streamed, line by line; `hang` then keeps the answer open."""
+    """`body` that is a list is streamed, bytes as they are and all else line by line; `hang` then keeps the
+    answer open."""
 
     status: int = 200
     body: object = field(default_factory=dict)
@@ -125,7 +126,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 self.send_header("connection", "close")
                 self.end_headers()
                 for line in reply.body:
-                    self.wfile.write(json.dumps(line).encode() + b"\n")
+                    piece = line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n"
+                    self.wfile.write(piece)
                     self.wfile.flush()
                 if reply.hang:
                     self.wfile.flush()

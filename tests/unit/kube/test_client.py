@@ -4,7 +4,7 @@ import asyncio
 import json
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -13,6 +13,7 @@ import pytest
 from reconciler.errors import ForbiddenError, KubernetesError, NotFoundError, SettingsError
 from reconciler.kube.client import Client, Page
 from tests.unit.kube.server import Answerer, Reply, Request, Server, in_turn, status
+from tests.unit.kube.watching import PROTOBUF, framed
 
 Serve = Callable[[Answerer], Server]
 
@@ -25,6 +26,13 @@ class _List(msgspec.Struct):
 def read(body: bytes) -> Page[int]:
     page = msgspec.json.decode(body, type=_List)
     return Page(page.items, page.metadata["resourceVersion"], page.metadata.get("continue", ""))
+
+
+async def watched(client: Client, params: dict[str, str] | None = None) -> AsyncIterator[bytes]:
+    """The events of a watch as they are, one by one."""
+    async for events in client.watch("/x", bytes, params or {}, read_timeout=5):
+        for event in events:
+            yield event
 
 
 def page(items: list[int], version: str, token: str = "") -> Reply:
@@ -168,7 +176,7 @@ async def test_a_watch_whose_credential_is_refused_loads_it_again_once(serve: Se
     server = serve(answer)
     token.write_text("old")
     client = Client.connect(kubeconfig=server.kubeconfig(tokenFile=str(token)))
-    assert [line async for line in client.watch("/x", {}, 5)] == [b'{"a": 1}']
+    assert [one async for one in watched(client)] == [b'{"a": 1}']
     assert [one.headers["authorization"] for one in server.requests] == ["Bearer old", "Bearer new"]
 
 
@@ -177,7 +185,7 @@ async def test_a_watch_whose_configuration_cannot_be_loaded_again_is_an_error(se
     client = server.client()
     (server.folder / "kubeconfig").write_text("{")
     with pytest.raises(SettingsError, match="cannot be used"):
-        await anext(client.watch("/x", {}, 5))
+        await anext(watched(client))
 
 
 async def test_a_credential_that_stays_refused_is_an_error(serve: Serve) -> None:
@@ -267,8 +275,7 @@ async def test_a_cancelled_request_does_not_wait_for_its_answer(serve: Serve) ->
 async def test_a_watch_gives_its_lines_until_the_server_ends_it(serve: Serve) -> None:
     events = [{"type": "ADDED", "object": {"n": n}} for n in range(3)]
     server = serve(lambda _: Reply(body=events))
-    lines = [json.loads(line) async for line in server.client().watch("/x", {"resourceVersion": "5"}, 5)]
-    assert lines == events
+    assert [json.loads(one) async for one in watched(server.client(), {"resourceVersion": "5"})] == events
     assert server.requests[0].query == {"resourceVersion": "5", "watch": "1"}
 
 
@@ -278,12 +285,48 @@ async def test_a_watch_gives_its_lines_until_the_server_ends_it(serve: Serve) ->
 async def test_a_watch_that_is_refused_is_an_error(serve: Serve, code: int, kind: type[Exception]) -> None:
     server = serve(lambda _: status(code, "no"))
     with pytest.raises(kind, match="WATCH /x: no"):
-        await anext(server.client().watch("/x", {}, 5))
+        await anext(watched(server.client()))
+
+
+@pytest.mark.parametrize(
+    ("frames", "why"),
+    [
+        ([framed(b"1"), b"\xff\xff\xff\xff"], "an event of 4294967295 bytes or more"),
+        ([framed(b"1"), framed(b"2")[:-1], b"x" + framed(b"3")], "invalid literal"),
+        ([framed(b"1") + framed(b"")], "invalid literal"),
+    ],
+    ids=["too long", "no number", "empty"],
+)
+async def test_what_comes_before_a_broken_event_is_given_first(
+    serve: Serve, frames: list[bytes], why: str
+) -> None:
+    server = serve(lambda _: Reply(body=frames, headers=PROTOBUF, hang=True))
+    watch = server.client().watch("/x", int, {}, read_timeout=3600)
+    assert await anext(watch) == [1]
+    with pytest.raises(KubernetesError, match=f"WATCH /x: the answer cannot be understood .{why}"):
+        await anext(watch)
+
+
+async def test_events_that_come_while_nobody_looks_wait_in_order(serve: Serve) -> None:
+    sent, count = threading.Event(), 500
+    frames = [framed(str(number).encode()) for number in range(count)]
+    server = serve(lambda _: Reply(body=frames, headers=PROTOBUF))
+
+    def read(event: bytes) -> int:
+        if int(event) == count - 1:
+            sent.set()
+        return int(event)
+
+    watch = server.client().watch("/x", read, {}, read_timeout=5)
+    first = await anext(watch)
+    await asyncio.to_thread(sent.wait)
+    rest = [event async for events in watch for event in events]
+    assert [*first, *rest] == list(range(count))
 
 
 async def test_a_watch_that_falls_silent_is_an_error(serve: Serve) -> None:
     server = serve(lambda _: Reply(body=[{"type": "ADDED"}], hang=True))
-    watch = server.client().watch("/x", {}, 0.05)
+    watch = server.client().watch("/x", bytes, {}, read_timeout=0.05)
     await anext(watch)
     with pytest.raises(KubernetesError, match="did not answer in time"):
         await anext(watch)
@@ -291,7 +334,7 @@ async def test_a_watch_that_falls_silent_is_an_error(serve: Serve) -> None:
 
 async def test_a_watch_that_is_left_ends_its_connection_at_once(serve: Serve) -> None:
     server = serve(lambda _: Reply(body=[{"type": "ADDED"}], hang=True))
-    watch = server.client().watch("/x", {}, 3600)
+    watch = server.client().watch("/x", bytes, {}, read_timeout=3600)
     await anext(watch)
     reader = next(one for one in threading.enumerate() if one.name == "kubernetes watch")
     await watch.aclose()
