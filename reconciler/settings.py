@@ -120,6 +120,13 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+def kubeconfigs(environ: Mapping[str, str] | None = None) -> str:
+    """The kubeconfigs of a person, as kubectl finds them: paths with colons between them, be they there or
+    not."""
+    env = os.environ if environ is None else environ
+    return env.get("KUBECONFIG", "").strip() or "~/.kube/config"
+
+
 def program_version() -> str:
     """The installed distribution's version; a bare checkout says so."""
     try:

@@ -2,8 +2,8 @@
 
 The ``kubernetes`` package finds the configuration (in-cluster, or a kubeconfig with its contexts, exec
 plugins and certificates) and refreshes tokens; its urllib3 pool carries our own requests, because the
-package's typed models cost fifty times what decoding the needed fields does. Importing it takes 0.4 s:
-it is imported when a connection is made, so that commands without a cluster do not pay.
+package's typed models cost fifty times what decoding the needed fields does. What is used of it is imported
+when a connection is made (``package``), so that commands without a cluster do not pay.
 """
 
 import threading
@@ -25,7 +25,8 @@ from urllib3.exceptions import (
 )
 
 from reconciler.errors import SettingsError
-from reconciler.settings import program_version
+from reconciler.kube.package import part
+from reconciler.settings import kubeconfigs, program_version
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to connect; an API server that is there answers in milliseconds."""
@@ -175,25 +176,21 @@ def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
 
 def _load(context: str | None, kubeconfig: Path | None) -> _Connection:
     """The configuration in force: a kubeconfig when one is asked for or there, else the pod's own."""
-    from kubernetes import client, config  # noqa: PLC0415 - see the module's docstring
-
-    configuration = client.Configuration()
+    configuration = part("client.configuration").Configuration()
     configuration.connection_pool_maxsize = POOL_SIZE
     configuration.keep_alive = True
     # Not the environment's, which is for git and the Hossted API. A kubeconfig may still name one of its own.
     configuration.proxy = None
     try:
-        if context is None and kubeconfig is None and not _kubeconfig_exists(config):
-            config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]  # ships no types
+        files = kubeconfigs() if kubeconfig is None else str(kubeconfig)
+        if context is None and kubeconfig is None and not _any_exists(files):
+            part("config.incluster_config").load_incluster_config(configuration)
         else:
             # Nothing is written back: the file belongs to the person.
-            config.load_kube_config(  # type: ignore[no-untyped-call]  # ships no types
-                config_file=str(kubeconfig) if kubeconfig else None,
-                context=context,
-                client_configuration=configuration,
-                persist_config=False,
+            part("config.kube_config").load_kube_config(
+                config_file=files, context=context, client_configuration=configuration, persist_config=False
             )
-        pool = client.ApiClient(configuration).rest_client.pool_manager
+        pool = part("client.rest").RESTClientObject(configuration).pool_manager
     except Exception as error:  # whatever the loader and its parsers make of a person's file
         raise SettingsError(_no_configuration(context, kubeconfig, error)) from error
 
@@ -204,9 +201,8 @@ def _load(context: str | None, kubeconfig: Path | None) -> _Connection:
     return _Connection(configuration.host, pool, authorization)
 
 
-def _kubeconfig_exists(config: object) -> bool:
-    location: str = getattr(config, "KUBE_CONFIG_DEFAULT_LOCATION", "")
-    return any(Path(part).expanduser().is_file() for part in location.split(":") if part)
+def _any_exists(files: str) -> bool:
+    return any(Path(file).expanduser().is_file() for file in files.split(":") if file)
 
 
 def _no_configuration(context: str | None, kubeconfig: Path | None, error: Exception) -> str:

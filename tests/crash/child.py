@@ -8,7 +8,6 @@ of JSON: ``point``, ``recorded``, ``unregistered``, and questions that it waits 
 
 import asyncio
 import ctypes
-import importlib
 import json
 import logging
 import os
@@ -28,6 +27,7 @@ from reconciler.cli import run as run_module
 from reconciler.delivery import api as api_module
 from reconciler.kube.client import Client
 from reconciler.kube.lease import Lease
+from reconciler.kube.package import part
 from reconciler.kube.projects import Projects
 from reconciler.operator.loop import Loop
 from reconciler.operator.reporter import Reporter
@@ -107,8 +107,8 @@ def main() -> None:
     ctypes.CDLL(None).prctl(_SUBREAPER, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     api_module._public()  # reads all certificates: once is enough
-    for late in ("kubernetes.client", "kubernetes.config"):  # imported when a connection is made
-        importlib.import_module(late)
+    for late in ("client.configuration", "client.rest", "config.kube_config"):  # when a connection is made
+        part(late)
     words = Words()
     words.say(ready=True)
     while True:

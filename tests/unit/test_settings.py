@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SettingsError
-from reconciler.settings import DEFAULT_NAMESPACE, DEFAULT_RATE, ApiSettings, load
+from reconciler.settings import DEFAULT_NAMESPACE, DEFAULT_RATE, ApiSettings, kubeconfigs, load
 
 TOKEN_FILE = {"HOSSTED_API_URL": "https://api.example.com/apps", "HOSSTED_AUTH_TOKEN_FILE": "/etc/api/token"}
 API = {"HOSSTED_API_URL": "https://api.example.com/apps", "HOSSTED_AUTH_TOKEN": "canary-token"}
@@ -125,6 +125,11 @@ def test_a_pod_is_known_by_its_name_and_anything_else_by_a_name_of_its_own() -> 
     pod = {"KUBERNETES_SERVICE_HOST": "10.96.0.1"}
     assert load(pod).identity == load(pod).identity
     assert load({}).identity != load({}).identity
+
+
+def test_kubeconfigs_are_found_as_kubectl_finds_them() -> None:
+    assert kubeconfigs({"KUBECONFIG": "/a:/b"}) == "/a:/b"
+    assert kubeconfigs({"KUBECONFIG": ""}) == kubeconfigs({}) == "~/.kube/config"
 
 
 def test_the_token_is_never_shown() -> None:

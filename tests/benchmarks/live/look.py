@@ -11,20 +11,18 @@ import sys
 import time
 from pathlib import Path
 
-from kubernetes import (  # noqa: F401 - imported by the transport when it is made: not to be timed
-    client,
-    config,
-)
-
 from reconciler.inventory.fold import fold
 from reconciler.inventory.watched import WatchedSource
 from reconciler.kube.client import Client
+from reconciler.kube.package import part
 from reconciler.model import PolicyInEffect
 from tests.benchmarks.live.processes import peak_of
 from tests.benchmarks.measure import cpu
 
 
 async def look(kubeconfig: Path) -> dict[str, float]:
+    for late in ("client.configuration", "client.rest", "config.kube_config"):
+        part(late)  # imported when a connection is made
     began, before = time.perf_counter(), cpu()
     source = WatchedSource(Client.connect(kubeconfig=kubeconfig))
     running = asyncio.create_task(source.run())
