@@ -16,7 +16,14 @@ from reconciler.errors import ForbiddenError, NotFoundError, ReconcilerError, Re
 from reconciler.inventory.helm import by_key, newest, read_payload, revision_number
 from reconciler.inventory.listing import FORBIDDEN_AGAIN
 from reconciler.inventory.objects import Kind, ReleasePayload, StoredRelease, UuidSecret
-from reconciler.kube.bodies import SUPERSEDED, current_params, release_bodies, release_body, uuid_body
+from reconciler.kube.bodies import (
+    SUPERSEDED,
+    current_params,
+    release_bodies,
+    release_body,
+    uuid_bodies,
+    uuid_body,
+)
 from reconciler.kube.client import EITHER, Client, Params
 from reconciler.kube.resources import (
     RELEASE_CONFIGMAPS,
@@ -239,11 +246,27 @@ class UuidBodies:
         return self._bodies.is_settled(one.uid, one.resource_version, None)
 
     async def read_new(
-        self, listed: Iterable[ListedSecret], now: datetime, slots: asyncio.Semaphore
+        self,
+        wanted: Iterable[ListedSecret],
+        stored: int,
+        now: datetime,
+        slots: asyncio.Semaphore,
+        without: Collection[str] | None,
     ) -> tuple[UuidSecret, ...]:
-        """These Secrets with their values, or why there is none; without those that have gone since."""
-        known = {one.uid: one for one in listed}
+        """These Secrets with their values, or why there is none; without those that have gone since.
+
+        ``stored``: how many there are; ``without``: as in ``ReleaseBodies.read_many``.
+        """
+        known = {one.uid: one for one in wanted}
         self._bodies.keep(known)
+        new = {
+            one.uid: one.resource_version
+            for one in known.values()
+            if not self._bodies.is_settled(one.uid, one.resource_version, now)
+        }
+        if without is not None and is_worth_a_list(len(new), stored):
+            params = UUID_SECRETS.params(without)
+            await self._bodies.fetch_listed(new, UUID_SECRETS.path(), params, _uuids_reader(new), slots)
 
         async def fetch(one: ListedSecret) -> bool:
             if self._bodies.is_settled(one.uid, one.resource_version, now):
@@ -297,7 +320,18 @@ def _payload(uid: str, data: str | bytes | None, driver: Kind) -> Body[ReleasePa
 
 
 def _read_uuid(body: bytes) -> Body[str]:
-    uid, value = uuid_body(body)
+    return _value(*uuid_body(body))
+
+
+def _uuids_reader(wanted: Container[str]) -> Callable[[bytes], _Page[str]]:
+    def read(body: bytes) -> _Page[str]:
+        found = uuid_bodies(body)
+        return _Page([_value(uid, value) for uid, value in found.items if uid in wanted], found.token)
+
+    return read
+
+
+def _value(uid: str, value: bytes | None) -> Body[str]:
     if value is None:
         return Body(uid, problem="it has no key uuid")
     try:

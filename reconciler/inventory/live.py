@@ -118,7 +118,9 @@ class LiveSource:
         wanted = [item for item in uuids.items if item.namespace in inhabited]
         return _Helm(
             releases=tuple(map(self._release_bodies.complete, listed)),
-            uuid_secrets=await self._uuid_bodies.read_new(wanted, scope.now, slots),
+            uuid_secrets=await self._uuid_bodies.read_new(
+                wanted, len(uuids.items), scope.now, slots, without
+            ),
             listings=(secrets, configmaps, uuids),
         )
 

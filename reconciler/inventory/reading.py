@@ -201,7 +201,9 @@ class Reading:
         until it is said to be gone: another may be in its place."""
         inhabited = {key.namespace for key in self._releases}
         wanted = {name: one for name, one in self._secrets.items() if name in inhabited}
-        found = await self._values.read_new(wanted.values(), self._now(), self._slots)
+        without = await self._left_out() if len(wanted) >= FEWEST_LISTED else None
+        stored = len(self._secrets)
+        found = await self._values.read_new(wanted.values(), stored, self._now(), self._slots, without)
         self._secrets_again = not all(map(self._values.is_settled, wanted.values()))
         before = {name: one for name, one in self._read_values.items() if name in wanted}
         self._read_values = {**before, **{one.namespace: one for one in found}}

@@ -56,8 +56,15 @@ def uuid_body(body: bytes) -> Content[bytes]:
     """The value of the key ``uuid`` of a Secret."""
     if protobuf.is_protobuf(body):
         return _content(protobuf.one("Body", body), "uuid")
-    found = _UUID.decode(body)
-    return Content(found.metadata.uid, found.data.uuid if found.data else None)
+    return _uuid(_UUID.decode(body))
+
+
+def uuid_bodies(body: bytes) -> Contents[bytes]:
+    """The same of a page of them."""
+    if protobuf.is_protobuf(body):
+        return _contents(body, "uuid")
+    found = _UUIDS.decode(body)
+    return Contents(map(_uuid, found.items or ()), found.metadata.token)
 
 
 def current_params(resource: Releases, without: Collection[str]) -> Mapping[str, str]:
@@ -72,6 +79,10 @@ def _release(found: wire.ReleaseBody) -> Content[str | bytes]:
     return Content(found.metadata.uid, found.data.release if found.data else None)
 
 
+def _uuid(found: wire.UuidBody) -> Content[bytes]:
+    return Content(found.metadata.uid, found.data.uuid if found.data else None)
+
+
 def _contents(body: bytes, key: str) -> Contents[V]:
     page = protobuf.listed("Body", body)
     return Contents((_content(item, key) for item in page.items), page.token)
@@ -84,3 +95,4 @@ def _content(item: protobuf.Message, key: str) -> Content[V]:
 _RELEASE = msgspec.json.Decoder(wire.ReleaseBody)
 _RELEASES = msgspec.json.Decoder(wire.ListOf[wire.ReleaseBody])
 _UUID = msgspec.json.Decoder(wire.UuidBody)
+_UUIDS = msgspec.json.Decoder(wire.ListOf[wire.UuidBody])

@@ -13,9 +13,15 @@ import msgspec
 import pytest
 
 from reconciler.inventory import bodies
-from reconciler.inventory.bodies import BODIES_A_PAGE, FEWEST_LISTED, ReleaseBodies, is_worth_a_list
-from reconciler.inventory.objects import Kind, StoredRelease
-from reconciler.kube.resources import ListedRelease
+from reconciler.inventory.bodies import (
+    BODIES_A_PAGE,
+    FEWEST_LISTED,
+    ReleaseBodies,
+    UuidBodies,
+    is_worth_a_list,
+)
+from reconciler.inventory.objects import Kind, StoredRelease, UuidSecret
+from reconciler.kube.resources import ListedRelease, ListedSecret
 from tests.unit.inventory.payloads import body, stored, wrapped
 from tests.unit.kube.server import Reply, Request, Server, status
 from tests.unit.kube.test_protobuf import answer, entry, has
@@ -244,3 +250,60 @@ async def test_of_what_a_list_brings_for_nothing_nothing_is_decoded(
     await there.read()
     assert len(decoded) == FEWEST_LISTED
     assert there.asked == {"list": 1}
+
+
+class Uuids:
+    """A server that has Secrets named uuid, each with its namespace's name in it."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.namespaces = [f"shop-{number}" for number in range(count)]
+        self.in_protobuf = True
+        self.server = Server(folder, self._answer)
+        self.bodies = UuidBodies(self.server.client())
+
+    def _answer(self, request: Request) -> Reply:
+        if request.path == "/api/v1/secrets":
+            assert request.query["fieldSelector"].startswith("metadata.name=uuid")
+            if self.in_protobuf:
+                items = [has(2, self._in_protobuf(one)) for one in self.namespaces]
+                return Reply(body=answer(has(1, has(2, "9")), *items))
+            items_of_json = [self._in_json(one) for one in self.namespaces]
+            return Reply(body={"metadata": {"resourceVersion": "9"}, "items": items_of_json})
+        namespace = request.path.split("/")[4]
+        if self.in_protobuf:
+            return Reply(body=answer(self._in_protobuf(namespace)))
+        return Reply(body=self._in_json(namespace))
+
+    def _in_protobuf(self, namespace: str) -> bytes:
+        key = "other" if namespace == "shop-1" else "uuid"
+        return has(1, has(1, "uuid"), has(5, f"uid-{namespace}")) + entry(2, key, f"of-{namespace}")
+
+    def _in_json(self, namespace: str) -> dict[str, object]:
+        value = base64.b64encode(f"of-{namespace}".encode()).decode()
+        key = "other" if namespace == "shop-1" else "uuid"
+        return {"metadata": {"uid": f"uid-{namespace}"}, "data": {key: value}}
+
+    async def read(self, wanted: int) -> tuple[UuidSecret, ...]:
+        """The first so many of them."""
+        listed = [ListedSecret(one, "uuid", f"uid-{one}", "5") for one in self.namespaces[:wanted]]
+        stored = len(self.namespaces)
+        return await self.bodies.read_new(listed, stored, NOW, asyncio.Semaphore(6), ())
+
+
+@pytest.mark.parametrize("in_protobuf", [True, False])
+@pytest.mark.parametrize(("wanted", "lists"), [(40, 1), (36, 1), (25, 0), (2, 0)])
+async def test_the_values_of_many_uuid_secrets_are_read_by_a_list_too(
+    tmp_path: Path, wanted: int, lists: int, in_protobuf: bool
+) -> None:
+    uuids = Uuids(tmp_path, 40)
+    uuids.in_protobuf = in_protobuf
+    try:
+        found = await uuids.read(wanted)
+        assert await uuids.read(wanted) == found
+    finally:
+        uuids.server.close()
+    values = [f"of-shop-{number}" for number in range(wanted)]
+    problems = [""] * wanted
+    values[1], problems[1] = "", "it has no key uuid"
+    assert [(one.value, one.problem) for one in found] == list(zip(values, problems, strict=True))
+    assert len(uuids.server.requests) == (lists or wanted)

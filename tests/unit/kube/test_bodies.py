@@ -67,6 +67,8 @@ def test_a_page_is_the_same_in_both_forms(items: list[tuple[str, dict[str, bytes
         assert [plain(content, secret=True) for content in page.items] == [
             (uid, data.get("release")) for uid, data in items
         ]
+        uuids = bodies.uuid_bodies(body)
+        assert list(uuids.items) == [(uid, data.get("uuid")) for uid, data in items]
 
 
 def test_a_page_without_items_has_none() -> None:
