@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reconciler.kube import resources
-from reconciler.kube.client import METADATA_EITHER, METADATA_LIST, Client
+from reconciler.errors import KubernetesError
+from reconciler.kube import resources, watched_event
+from reconciler.kube.client import METADATA_EITHER, METADATA_LIST, METADATA_WATCH, Client
 from reconciler.kube.protobuf import MAGIC
 from reconciler.kube.resources import Resource
+from reconciler.kube.watched_event import Event
 from tests.cluster.test_collect import copy, install, namespace, secret
 from tests.controlplane.cluster import CHARTS
 from tests.controlplane.plane import ControlPlane
@@ -32,6 +35,29 @@ def plane(fresh_cluster: ControlPlane) -> ControlPlane:
 
 def as_json(resource: Resource[Any]) -> str:
     return METADATA_LIST if resource.accept == METADATA_EITHER else "application/json"
+
+
+def watched_as_json(resource: Resource[Any]) -> str:
+    return METADATA_WATCH if resource.accept == METADATA_EITHER else "application/json"
+
+
+async def events(
+    client: Client, resource: Resource[Any], accept: str, count: int, **params: str
+) -> list[Event[Any]]:
+    """The first so many of a watch."""
+    read = watched_event.reader("WATCH", resource.reader.one)
+
+    def in_its_form(frame: bytes) -> Event[Any]:
+        assert frame.startswith(b"{") == accept.startswith("application/json")
+        return read(frame)
+
+    found: list[Event[Any]] = []
+    params = {**resource.params(), "allowWatchBookmarks": "true", **params}
+    watch = client.watch(resource.path(), in_its_form, params, read_timeout=60, accept=accept)
+    async with aclosing(watch):
+        while len(found) < count:
+            found += await anext(watch)
+    return found
 
 
 async def test_every_kind_of_every_chart_is_the_same_in_both_forms(plane: ControlPlane) -> None:
@@ -60,4 +86,44 @@ async def assert_the_same(kubeconfig: Path, page_size: int, *kinds: Resource[Any
         plain = await client.list_all(path, kind.read, params, as_json(kind))
         assert cheap.items, path
         assert cheap.items == plain.items
+    client.close()
+
+
+async def test_of_what_is_watched_the_same_is_kept_in_both_forms_and_as_of_a_list(
+    plane: ControlPlane,
+) -> None:
+    for chart in ("web", "network", "keycloak"):
+        install(plane, chart, chart)
+    install(plane, "other", driver="configmap")
+    plane.apply(secret("uuid", uuid="u-1"))
+    plane.rolled_out("default")
+    client = Client.connect(kubeconfig=plane.kubeconfig)
+    for kind in KINDS:
+        listed = await client.list_all(kind.path(), kind.read, kind.params(), kind.accept)
+        expected = sorted(zip(listed.versions, listed.items, strict=True), key=lambda one: int(one[0]))
+        for accept in (kind.one_accept, watched_as_json(kind)):
+            found = await events(client, kind, accept, len(expected), resourceVersion="0")
+            assert {event.type for event in found} <= {"ADDED"}
+            assert sorted(((one.version, one.item) for one in found), key=lambda one: int(one[0])) == expected
+    client.close()
+
+
+@pytest.mark.parametrize("form", ["either", "json"])
+async def test_an_event_of_every_type(plane: ControlPlane, form: str) -> None:
+    client, kind = Client.connect(kubeconfig=plane.kubeconfig), resources.UUID_SECRETS
+    accept = kind.one_accept if form == "either" else METADATA_WATCH
+    version = (await client.list_all(kind.path(), kind.read, kind.params(), kind.accept)).resource_version
+    plane.apply(secret("uuid", uuid="u-1"))
+    plane.kubectl("label", "secret", "uuid", "a=b")
+    plane.kubectl("delete", "secret", "uuid")
+    # A bookmark comes two seconds before a watch ends.
+    found = await events(client, kind, accept, 4, resourceVersion=version, timeoutSeconds="3")
+    assert [event.type for event in found] == ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    assert [event.item and event.item.name for event in found] == [*["uuid"] * 3, None]
+    versions = [int(event.version) for event in found]
+    assert versions == sorted(versions)
+    assert versions[0] > int(version)
+    with pytest.raises(KubernetesError, match="WATCH: too old resource version: 1 ") as caught:
+        await events(client, kind, accept, 1, resourceVersion="1")
+    assert caught.value.status == 410
     client.close()
