@@ -8,11 +8,12 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from reconciler.delivery.deliver import Delivery
+from reconciler.delivery.endpoint import endpoint_of
+from reconciler.delivery.late import LateApi
 from reconciler.delivery.rate import Rate
 from reconciler.errors import NotFoundError, SpecError, UsageError
 from reconciler.kube.client import Client
@@ -29,9 +30,6 @@ from reconciler.state.ledger.configmaps import ConfigMapLedger
 from reconciler.state.ledger.contract import Ledger
 from reconciler.state.ledger.file import FileLedger
 from reconciler.state.store import Store
-
-if TYPE_CHECKING:
-    from reconciler.delivery.api import Api
 
 PUSH_TIMEOUT = 30.0
 """Seconds that one push may take, connecting and reading included: half a Lease, so that an answer finds it
@@ -80,16 +78,11 @@ def ledger_of(settings: Settings, spec: Spec, client: Client | None) -> Ledger:
 
 def leadership_of(settings: Settings, ledger: Ledger, clock: Clock, gaps: Gaps) -> Leadership:
     """A leadership with an Instance of its own."""
-    endpoint = ""
-    if settings.api is not None:
-        from reconciler.delivery.api import endpoint_of  # noqa: PLC0415 - see the module's docstring
-
-        endpoint = endpoint_of(settings.api.url)
     return Leadership(
         ledger,
         clock,
         instance=str(uuid4()),
-        endpoint=endpoint,
+        endpoint=endpoint_of(settings.api.url) if settings.api is not None else "",
         email_id=settings.email_id,
         draw=keys.source(clock.now, secrets.token_bytes),
         gaps=gaps,
@@ -98,16 +91,14 @@ def leadership_of(settings: Settings, ledger: Ledger, clock: Clock, gaps: Gaps) 
 
 def delivery_of(
     settings: Settings, ledger: Ledger, clock: Clock, remaining: Callable[[], float] | None = None
-) -> "tuple[Api, Delivery] | None":
+) -> tuple[LateApi, Delivery] | None:
     """What pushes, or None where there is no API. ``remaining``: seconds of the Lease, if there is one.
 
-    Close the Api when done.
+    Close the API when done.
     """
     if settings.api is None:
         return None
-    from reconciler.delivery.api import Api  # noqa: PLC0415 - see the module's docstring
-
-    api = Api(settings.api)
+    api = LateApi(settings.api)
 
     def timeout() -> float:
         return PUSH_TIMEOUT if remaining is None else min(PUSH_TIMEOUT, remaining() - LEASE_MARGIN)

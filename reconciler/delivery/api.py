@@ -18,6 +18,7 @@ import httpx
 from reconciler.delivery.answers import Again, Answer, Stop, answer_of, may_pass, one_line
 from reconciler.delivery.credentials import Credentials
 from reconciler.delivery.echo import forms_of, has_echo
+from reconciler.delivery.endpoint import endpoint_of
 from reconciler.errors import SettingsError
 from reconciler.settings import ApiSettings, program_version
 
@@ -51,11 +52,16 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 class Api:
     """A client of one endpoint. Close it when done."""
 
-    def __init__(self, settings: ApiSettings) -> None:
-        """Raises SettingsError when the URL, or a file that is named, cannot be used."""
+    def __init__(self, settings: ApiSettings, credentials: Credentials | None = None) -> None:
+        """``credentials``: those of the settings, where they are read already. Raises SettingsError when the
+        URL, or a file that is named, cannot be used."""
         self.endpoint = endpoint_of(settings.url)
+        try:
+            httpx.URL(settings.url)
+        except httpx.InvalidURL:
+            raise SettingsError("HOSSTED_API_URL is not a URL that can be asked: check its host") from None
         self._settings = settings
-        self._credentials = Credentials(settings, _public())
+        self._credentials = credentials or Credentials(settings)
         self._connect()
 
     @property
@@ -131,7 +137,7 @@ class Api:
                 "User-Agent": f"hossted-reconciler/{program_version()}",
             },
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # none is kept, none is sent
-            verify=self._credentials.trusted,
+            verify=self._credentials.trusted or _public(),
             timeout=httpx.Timeout(READ, connect=CONNECT, write=WRITE, pool=None),
             limits=limits,
             proxy=self._settings.proxy or None,
@@ -215,26 +221,6 @@ class _Seen:
             self._connected = True
         elif event == "http11.send_request_headers.started":
             self.reused = not self._connected
-
-
-def endpoint_of(url: str) -> str:
-    """Scheme, host, port and path of a URL: what may be shown, and what a ledger is about.
-
-    Raises SettingsError for what is not http(s), has no host, or carries credentials.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port, scheme = parts.hostname, parts.port, parts.scheme
-        httpx.URL(url)
-    except (ValueError, httpx.InvalidURL):
-        raise SettingsError("HOSSTED_API_URL is not a URL: write https://HOST/PATH") from None
-    if scheme not in ("http", "https") or not host:
-        raise SettingsError("HOSSTED_API_URL must be of the form https://HOST/PATH")
-    if "@" in parts.netloc:
-        raise SettingsError("HOSSTED_API_URL has credentials in it: put the token into HOSSTED_AUTH_TOKEN")
-    host = f"[{host}]" if ":" in host else host
-    usual = {"http": 80, "https": 443}[scheme]
-    return f"{scheme}://{host}{'' if port in (None, usual) else f':{port}'}{parts.path or '/'}"
 
 
 @cache

@@ -18,15 +18,15 @@ _LOG = logging.getLogger(__name__)
 
 
 class Credentials:
-    """``token``: what is sent; ``trusted``: who is believed; ``notice``: what is wrong with a file that was
-    read before, "" when nothing is."""
+    """``token``: what is sent; ``trusted``: who is believed, None for the public authorities; ``notice``:
+    what is wrong with a file that was read before, "" when nothing is."""
 
-    def __init__(self, settings: ApiSettings, public: ssl.SSLContext) -> None:
-        """``public``: who is believed where no file says so. SettingsError for a file that cannot be used."""
+    def __init__(self, settings: ApiSettings) -> None:
+        """SettingsError for a file that cannot be used."""
         self._settings = settings
         self._authorities = b""
         self.token = settings.token
-        self.trusted = public
+        self.trusted: ssl.SSLContext | None = None
         self.notice = ""
         if settings.token_file is not None:
             self.token = _token_in(settings.token_file)

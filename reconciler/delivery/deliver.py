@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime, timedelta
 from itertools import islice
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -29,9 +29,6 @@ from reconciler.policy import protocol
 from reconciler.policy.entry import EMPTY, Entry, LedgerView
 from reconciler.policy.plan import Plan, Push
 from reconciler.policy.protocol import Reason
-
-if TYPE_CHECKING:  # the only part of this that knows httpx, which takes long to import
-    from reconciler.delivery.api import Api
 
 BATCH = 100
 """Apps that are marked by one write at most: so many bodies fit a shard of the ledger beside each other."""
@@ -62,6 +59,23 @@ class Ledger(Protocol):
         ...
 
     def shard_of(self, key: AppKey) -> str: ...
+
+
+class Receiver(Protocol):
+    """What delivery needs of the API: ``api.Api`` has the whole of it, ``late.LateApi`` when it is needed."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    @property
+    def notice(self) -> str: ...
+
+    @property
+    def may_renew(self) -> bool: ...
+
+    async def renew(self) -> bool: ...
+
+    async def push(self, body: bytes, key: str, timeout: float, /) -> Answer: ...  # noqa: ASYNC109 - as Api.push
 
 
 class PushResult(msgspec.Struct, frozen=True):
@@ -105,7 +119,7 @@ class Delivery:
 
     def __init__(
         self,
-        api: "Api",
+        api: Receiver,
         ledger: Ledger,
         *,
         email_id: str,

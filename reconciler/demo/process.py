@@ -5,8 +5,8 @@ from pathlib import Path
 from random import Random
 from uuid import UUID
 
-from reconciler.delivery.api import endpoint_of
 from reconciler.delivery.deliver import Delivery
+from reconciler.delivery.endpoint import endpoint_of
 from reconciler.demo.parts import RecordedCluster, VirtualClock, Wire
 from reconciler.operator.gaps import Gaps
 from reconciler.operator.leadership import Leadership

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from reconciler.delivery.answers import Acknowledged, Again, Answer, Outdated, Rejected, Stop, answer_of
-from reconciler.delivery.api import endpoint_of
+from reconciler.delivery.endpoint import endpoint_of
 from reconciler.errors import SettingsError
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -125,6 +125,9 @@ def test_an_endpoint_is_scheme_host_and_path(url: str, endpoint: str) -> None:
         ("https:///s3cr3t", "https://HOST/PATH"),
         ("https://host:s3cr3t/", "not a URL"),
         ("https://[s3cr3t/", "not a URL"),
+        ("https://192.0.2.256/s3cr3t", "not a URL"),
+        ("https://a..example.com/s3cr3t", "not a URL"),
+        ("https://example.com/s3c\tr3t", "not a URL"),
         ("", "https://HOST/PATH"),
     ],
 )

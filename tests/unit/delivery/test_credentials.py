@@ -12,15 +12,13 @@ from reconciler.errors import SettingsError
 from reconciler.settings import ApiSettings
 from tests.git.servers.certificates import Authority
 
-PUBLIC = ssl.create_default_context()
-
 with TemporaryDirectory() as folder:
     CA, OTHER_CA = (Authority(Path(folder), name).pem.encode() for name in ("Example CA", "Other CA"))
 
 
 def of(token_file: Path | None = None, ca_file: Path | None = None, token: str = "") -> Credentials:
     settings = ApiSettings(url="https://api/", token=token, token_file=token_file, ca_file=ca_file)
-    return Credentials(settings, PUBLIC)
+    return Credentials(settings)
 
 
 @pytest.fixture
@@ -39,7 +37,7 @@ def authorities(tmp_path: Path) -> Path:
 
 def test_what_is_given_never_changes() -> None:
     given = of(token="given")
-    assert (given.token, given.trusted, given.in_files) == ("given", PUBLIC, False)
+    assert (given.token, given.trusted, given.in_files) == ("given", None, False)
     assert not given.read_again()
 
 
@@ -125,6 +123,7 @@ def test_what_is_well_again_is_not_spoken_of_any_more(token: Path) -> None:
 
 def test_authorities_are_believed_instead_of_the_public_ones(authorities: Path) -> None:
     credentials = of(ca_file=authorities, token="t")
+    assert credentials.trusted
     (known,) = credentials.trusted.get_ca_certs()
     assert "Example CA" in str(known["subject"])
     assert credentials.trusted.verify_mode is ssl.CERT_REQUIRED
