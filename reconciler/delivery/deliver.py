@@ -52,10 +52,9 @@ PlanNow = Callable[[LedgerView], Plan]
 class Ledger(Protocol):
     """What delivery needs of the ledger; ``reconciler.state.ledger.contract`` has the whole of it."""
 
-    async def load(self) -> LedgerView: ...
-
     async def write(self, entries: Mapping[AppKey, Entry | None], /) -> LedgerView:
-        """Durable when it returns; raises LedgerError."""
+        """Durable when it returns; nothing to write: the ledger as it is known, read where it is not. Raises
+        LedgerError."""
         ...
 
     def shard_of(self, key: AppKey) -> str: ...
@@ -74,6 +73,8 @@ class Receiver(Protocol):
     def may_renew(self) -> bool: ...
 
     async def renew(self) -> bool: ...
+
+    async def prepare(self) -> None: ...
 
     async def push(self, body: bytes, key: str, timeout: float, /) -> Answer: ...  # noqa: ASYNC109 - as Api.push
 
@@ -157,20 +158,25 @@ class Delivery:
         self._breaker.half_open(self.since)
         return True
 
+    async def prepare(self) -> None:
+        """Have ready what the first push needs, without contacting the API."""
+        await self._api.prepare()
+
     async def deliver(
         self, plan_now: PlanNow, lock: AbstractAsyncContextManager[object] | None = None
     ) -> Delivered:
         """Send what the plan says until it is empty or must wait; only the rate makes it sleep.
 
         ``lock``: held by whoever writes the ledger's entries, when others do too; it is taken for each
-        reading and writing, not while requests are under way. A ledger that cannot be written ends the call
-        as trouble; one that cannot be read at first raises LedgerError, and nothing was sent.
+        reading and writing, not while requests are under way. The ledger is not read anew: what is marked
+        in an older one than there is cannot be written. A ledger that cannot be written ends the call as
+        trouble; one that is not known and cannot be read raises LedgerError, and nothing was sent.
         """
         lock = lock or nullcontext()
         outcome = _Outcome()
         await self.renew()
         async with lock:
-            view = await self._forget(await self._ledger.load())
+            view = await self._forget(await self._ledger.write({}))
             plan = plan_now(view)
         batch: _Batch | None = None
         answers: Mapping[AppKey, Answer] = {}

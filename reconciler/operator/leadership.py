@@ -180,7 +180,7 @@ class Leadership:
         branch = self.delivered(store, whose)
         if branch is None:
             return False
-        view = await self.ledger.load()
+        view = await self.ledger.write({})
         return await delivered.follow(branch, view, instance=self._instance, at=self._clock.now())
 
     def facts(

@@ -44,9 +44,6 @@ class MemoryLedger:
     def __init__(self) -> None:
         self.view = LedgerView(LedgerFacts(), {})
 
-    async def load(self) -> LedgerView:
-        return self.view
-
     async def write(self, entries: Mapping[AppKey, Entry | None], /) -> LedgerView:
         kept = {key: entry for key, entry in entries.items() if entry is not None}
         self.view = LedgerView(self.view.facts, {**self.view.entries, **kept})

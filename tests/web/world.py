@@ -53,9 +53,6 @@ class LedgerAround:
     def __init__(self, inner: Ledger) -> None:
         self._inner = inner
 
-    async def load(self) -> LedgerView:
-        return await self._inner.load()
-
     async def write(self, entries: Mapping[AppKey, Entry | None], /) -> LedgerView:
         return await self._inner.write(entries)
 

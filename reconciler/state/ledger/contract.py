@@ -44,7 +44,8 @@ class Ledger(Protocol):
     ) -> LedgerView:
         """Set entries (None: drop it) and facts (None: as they are); durable when it returns.
 
-        Facts first; then entries, all or nothing for those of one ``shard_of``. After an error some
+        Nothing to write is no request where the ledger is ``known``, and reads it where it is not. Facts
+        first; then entries, all or nothing for those of one ``shard_of``. After an error some
         shards may be written and others not. TooLargeError names an app whose entry fits nowhere.
         """
         ...
