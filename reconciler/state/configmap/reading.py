@@ -78,15 +78,10 @@ class Reader:
         self._named: dict[str, tuple[AppKey, ...]] = {}
         self.known: View | None = None
 
-    async def look(self, *, fresh: bool = True) -> View:
-        """What is there. Without ``fresh``, what is known will do as long as the head is the same.
-
-        Raises StoreError, and FormatError for a newer program's head.
-        """
+    async def look(self) -> View:
+        """What is there. Raises StoreError, and FormatError for a newer program's head."""
         for _ in range(RESTARTS):
             at = await self._parts.get(self._parts.head_name)
-            if not fresh and self.known is not None and self.known.is_at(at):
-                return self.known
             listed = await self._parts.listed()
             known = self.known
             if known is not None and known.is_at(at) and self._is_sound(known, listed):

@@ -1,8 +1,10 @@
 """One cluster's track in ConfigMaps: what is read and written when. The layout is in ``documents``.
 
 An append creates the parts of the new revision, then moves the head by compare-and-swap: before that
-nothing has happened, after it everything has. What others did to the parts or to the head is put right by
-the next append: parts that are lost or changed are written anew under other names, and the others stay.
+nothing has happened, after it everything has. It builds on what was read or written last, without asking
+again: a head that others have moved meanwhile is not moved. What others did to the parts or to the head is
+put right by the next append after a look: parts that are lost or changed are written anew under other names,
+and the others stay.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -57,7 +59,9 @@ class ConfigMapTrack:
 
         ValueError for changes that change nothing, if there is nothing to repair.
         """
-        view = await self._look(fresh=self._unfinished)
+        view = self._reader.known
+        if view is None or self._unfinished:
+            view = await self._look()
         if not _is_tip(on, view):
             raise LostRaceError(f"{self._parts.where}: another revision was recorded in between")
         if not changes and not (on and on.repairs):
@@ -177,8 +181,8 @@ class ConfigMapTrack:
 
     # Reading
 
-    async def _look(self, *, fresh: bool = True) -> View:
-        view = await self._reader.look(fresh=fresh)
+    async def _look(self) -> View:
+        view = await self._reader.look()
         self._begun_anew = view.begun_anew or self._begun_anew
         return view
 
@@ -307,9 +311,13 @@ class ConfigMapTrack:
             if protests == head.protests:
                 return
             try:
-                await self._writer.move(at, msgspec.structs.replace(head, protests=protests))
+                moved = await self._writer.move(at, msgspec.structs.replace(head, protests=protests))
             except LostRaceError:
                 continue
+            known = self._reader.known
+            if known is not None and known.head is not None and known.is_at(at):
+                head = msgspec.structs.replace(known.head, protests=protests)
+                self._reader.known = msgspec.structs.replace(known, at=moved, head=head)
             return
         raise StoreError(f"{self._parts.where} keeps changing: too many record at once")
 
