@@ -88,6 +88,9 @@ class Api:
             self._connect()
         return changed
 
+    async def prepare(self) -> None:
+        """It is ready."""
+
     async def push(self, body: bytes, key: str, timeout: float) -> Answer:  # noqa: ASYNC109 - the timeout is of one request, and is an answer
         """Send one app. ``timeout``: seconds for all of it, connecting and reading included.
 

@@ -6,11 +6,13 @@ looked at when this is made.
 """
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.delivery.answers import Again, Answer
 from reconciler.delivery.credentials import Credentials
 from reconciler.delivery.endpoint import endpoint_of
+from reconciler.errors import SettingsError
 from reconciler.settings import ApiSettings
 
 if TYPE_CHECKING:
@@ -44,18 +46,17 @@ class LateApi:
             return await self._api.renew()
         return self.may_renew and await asyncio.to_thread(self._credentials.read_again)
 
-    async def prepare(self) -> "Api":
-        """Have the client ready; nothing is sent. SettingsError for a URL that only it refuses."""
-        async with self._making:
-            if self._api is None:
-                self._api = await asyncio.to_thread(self._make)
-            return self._api
+    async def prepare(self) -> None:
+        """Have the client ready; nothing is sent. What is wrong with it is said when something is."""
+        with suppress(SettingsError):
+            await self._made()
 
     async def push(self, body: bytes, key: str, timeout: float) -> Answer:  # noqa: ASYNC109 - as Api.push
-        """As ``Api.push``; to make the client is part of the time."""
+        """As ``Api.push``; to make the client is part of the time. SettingsError for a URL that only it
+        refuses."""
         now = asyncio.get_running_loop().time
         began = now()
-        api = await self.prepare()
+        api = await self._made()
         left = timeout - (now() - began)
         return await api.push(body, key, left) if left > 0 else Again(f"no answer within {timeout:.3g} s")
 
@@ -63,6 +64,12 @@ class LateApi:
         """Let go of the connections, if there are any."""
         if self._api is not None:
             await self._api.close()
+
+    async def _made(self) -> "Api":
+        async with self._making:
+            if self._api is None:
+                self._api = await asyncio.to_thread(self._make)
+            return self._api
 
     def _make(self) -> "Api":
         from reconciler.delivery.api import Api  # noqa: PLC0415 - see the module's docstring

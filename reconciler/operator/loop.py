@@ -229,6 +229,7 @@ class Loop:
                 wait = BACKOFF_FIRST * self._random.uniform(4, 8)
                 continue
             await self._tell_of(delivered)
+            await delivery.prepare()  # now that nothing is in a hurry
             wait = None
             if delivered.next_try is not None:
                 wait = max(0.05, (delivered.next_try - self._clock.now()).total_seconds())

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import msgspec
 
 from examples.receiver.receiver import AppId, Known
-from reconciler.delivery.api import endpoint_of
 from reconciler.delivery.deliver import Delivered, Delivery
+from reconciler.delivery.endpoint import endpoint_of
 from reconciler.model import App, AppKey, emitted, encode
 from reconciler.operator import report
 from reconciler.operator.conditions import conditions

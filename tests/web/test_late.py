@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.delivery.answers import Acknowledged, Again
+from reconciler.delivery.api import Api
+from reconciler.delivery.credentials import Credentials
 from reconciler.delivery.late import LateApi
 from reconciler.errors import SettingsError
 from reconciler.settings import ApiSettings
@@ -18,14 +20,39 @@ KEY = "019f3a50-0000-7000-8000-000000000000"
 BODY = b'{"app":"x"}'
 
 
-async def test_what_is_sent_at_one_time_is_sent_by_one_client() -> None:
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[ApiSettings]:
+    """Of what clients were made."""
+    settings: list[ApiSettings] = []
+    make = Api.__init__
+
+    def noted(self: Api, given: ApiSettings, credentials: Credentials | None = None) -> None:
+        settings.append(given)
+        make(self, given, credentials)
+
+    monkeypatch.setattr(Api, "__init__", noted)
+    return settings
+
+
+async def test_what_is_sent_at_one_time_is_sent_by_one_client(made: list[ApiSettings]) -> None:
     async with wire(answer(200)) as served:
         api = LateApi(ApiSettings(url=served.url, token=TOKEN))
         answers = await asyncio.gather(*(api.push(BODY, KEY, 30.0) for _ in range(4)))
-        assert await api.prepare() is await api.prepare()
         await api.close()
     assert answers == [Acknowledged(200)] * 4
     assert [request.body for request in served.requests] == [BODY] * 4
+    assert len(made) == 1
+
+
+async def test_it_can_be_made_before_without_asking_anybody(made: list[ApiSettings]) -> None:
+    async with wire(answer(200)) as served:
+        api = LateApi(ApiSettings(url=served.url, token=TOKEN))
+        await api.prepare()
+        await api.prepare()
+        assert (len(made), served.requests) == (1, [])
+        assert await api.push(BODY, KEY, 30.0) == Acknowledged(200)
+        await api.close()
+    assert len(made) == 1
 
 
 async def test_what_cannot_be_used_is_said_when_it_is_made(tmp_path: Path) -> None:
@@ -37,6 +64,7 @@ async def test_what_cannot_be_used_is_said_when_it_is_made(tmp_path: Path) -> No
 
 async def test_a_url_that_only_the_client_refuses_is_an_error_that_names_it() -> None:
     api = LateApi(ApiSettings(url=f"https://x/{'y' * 70_000}", token=TOKEN))
+    await api.prepare()
     with pytest.raises(SettingsError, match="HOSSTED_API_URL"):
         await api.push(BODY, KEY, 30.0)
     await api.close()
