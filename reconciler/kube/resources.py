@@ -201,10 +201,14 @@ def _pod(item: wire.Pod) -> objects.Pod:
     return objects.Pod(_meta(item.metadata), intern(status.phase), tuple(containers))
 
 
-def _digests(statuses: list[wire.ContainerStatus] | None) -> Mapping[str, str]:
+def _digests(statuses: Iterable[wire.ContainerStatus] | None) -> Mapping[str, str]:
     """Image digests by container: what follows ``@`` in an imageID (``repository@sha256:…``)."""
-    found = {one.name: one.image_id.rpartition("@") for one in statuses or ()}
-    return {name: digest for name, (_, at, digest) in found.items() if at and digest.startswith("sha256:")}
+    found = {}
+    for one in statuses or ():
+        _, at, digest = one.image_id.rpartition("@")
+        if at and digest.startswith("sha256:"):
+            found[one.name] = digest
+    return found
 
 
 def _service(item: wire.Service) -> objects.Service:
