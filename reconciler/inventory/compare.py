@@ -93,6 +93,15 @@ def judge(claims: Claims, at: int, held: Claims, gone: Claims, heard: int) -> Ve
     return Verdict(tuple(differing), later)
 
 
+def as_of(listed: str, heard: str) -> int:
+    """The version that a list is as of, as a number; ``heard``: up to where was heard when it was asked for.
+    ValueError when that is later, as where the server was put back to an older state."""
+    at = number(listed)
+    if at < number(heard):
+        raise ValueError(f"the list is as of {listed}, and {heard} was heard before")
+    return at
+
+
 def number(version: str) -> int:
     """A version as a number, as it is documented to be since Kubernetes 1.35, and always was on etcd.
     ValueError when it is none."""

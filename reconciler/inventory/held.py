@@ -57,9 +57,12 @@ class Held(Generic[T]):
 
     def note(self) -> Since:
         """What is heard from now on, noted until it is ``over``."""
-        self._since.over = True
+        self.note_no_more()
         self._since = Since()
         return self._since
+
+    def note_no_more(self) -> None:
+        self._since.over = True
 
     async def ready(self) -> None:
         """Wait until it was listed, or could not be, for the first time."""
@@ -67,7 +70,7 @@ class Held(Generic[T]):
 
     def begin(self) -> None:
         """A new reflector begins: until it has listed, nothing is known of what is."""
-        self._since.over = True
+        self.note_no_more()
         self._first.clear()
         self.error, self._failures = None, 0
 
@@ -79,7 +82,7 @@ class Held(Generic[T]):
 
     def replace(self, items: Iterable[T]) -> None:
         """Hold these, however they were found, and nothing else; nothing is known of their versions."""
-        self._since.over = True
+        self.note_no_more()
         self._versions = {}
         found = {ref: item for item in items if self._wanted((ref := self.place(item)).namespace)}
         before, self._items = self._items, found

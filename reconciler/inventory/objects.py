@@ -180,7 +180,8 @@ class Look(msgspec.Struct, frozen=True):
     """Everything one look saw. ``kube_system_uid``: the UID of the namespace kube-system.
 
     Objects of a kind that has a gap are those last seen by the same source (none right after a start);
-    ``never_listed`` names the gaps for which nothing was ever seen.
+    ``never_listed`` names the gaps for which nothing was ever seen. ``differences``: of how many objects a
+    change was missed since the source began, by comparisons of what is watched with fresh lists: must stay 0.
     """
 
     taken_at: datetime
@@ -195,6 +196,7 @@ class Look(msgspec.Struct, frozen=True):
     workloads: tuple[Workload, ...] = ()
     gaps: tuple[Gap, ...] = ()
     never_listed: tuple[Gap, ...] = ()
+    differences: int = 0
 
     def gap(self, kind: Kind, namespace: str) -> Gap | None:
         """The gap that covers a kind in a namespace, if any."""

@@ -2,27 +2,29 @@
 
 Every kind is listed once and watched; each event goes into one ``Folding``. A look asks the cluster for
 nothing but what cannot be watched: a kind that may not be listed everywhere is listed where it may be, at
-most once an interval. Once an interval everything is listed afresh and compared with what is held, so that
-nothing that was missed stays so.
+most once an interval. A little more often than that everything is compared with fresh lists of versions
+(``comparing``), so that nothing that was missed stays so.
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Never
 
-from reconciler.errors import ForbiddenError, ReconcilerError
+from reconciler.errors import ReconcilerError
+from reconciler.inventory.comparing import Comparing
 from reconciler.inventory.fold import Folding, LiveLook
 from reconciler.inventory.held import Held
 from reconciler.inventory.index import part_ref
-from reconciler.inventory.listing import Lister, Scope
-from reconciler.inventory.objects import Gap, Look, Namespace, Part, Workload
+from reconciler.inventory.listing import Scope
+from reconciler.inventory.objects import Look, Namespace, Part, Workload
 from reconciler.inventory.ownership import Ref, workload_ref
 from reconciler.inventory.reading import MAX_REQUESTS, Reading
+from reconciler.inventory.watched_kind import WatchedKind
 from reconciler.kube import resources
 from reconciler.kube.client import Client
-from reconciler.kube.reflector import Reflector
 from reconciler.kube.resources import ListedRelease, ListedSecret, Resource
 from reconciler.model import PolicyInEffect
 from reconciler.project import Duration
@@ -30,56 +32,13 @@ from reconciler.project import Duration
 MOST_EXCLUDED = 50
 """Namespaces that the server leaves out by name; beyond, they are left out on arrival (a URL has limits)."""
 
+PACE = 0.9
+"""Of an interval, how long it is at most from one comparison to the next: one lies between two looks that are
+an interval apart, so that the second does not rest on what the first one saw."""
+
 KUBE_SYSTEM = "kube-system"
 
 _GLOB = frozenset("*?[")
-
-
-class WatchedKind:
-    """One kind: what is held of it, and how it is listed where it may not be reflected."""
-
-    def __init__(self, client: Client, resource: Resource[Any], held: Held[Any]) -> None:
-        self.resource = resource
-        self.held = held
-        self.gaps: tuple[Gap, ...] = ()
-        self.listed_at: datetime | None = None
-        self._checked: ReconcilerError | None = None
-        self._lister: Lister[Any] = Lister(client, resource, lambda item: held.place(item).namespace)
-
-    async def check(self, scope: Scope, interval: Duration, slots: asyncio.Semaphore) -> None:
-        """Where the kind is forbidden as a whole, list it where it may be."""
-        self._checked = self.held.error
-        if not isinstance(self._checked, ForbiddenError):
-            return
-        is_done = all(gap.forbidden for gap in self.gaps)  # what failed is listed again
-        if is_done and self.listed_at is not None and self.listed_at <= scope.now < self.listed_at + interval:
-            return
-        listing = await self._lister.look(scope, slots)
-        if not isinstance(self.held.error, ForbiddenError):
-            return  # it is reflected meanwhile, and what is held is newer than what was listed
-        self.listed_at, self.gaps = scope.now, listing.gaps
-        hidden = {gap.namespace for gap in listing.gaps}
-        listed = {self.held.place(item) for item in listing.items}
-        as_last_seen = [
-            item
-            for ref, item in self.held.items.items()
-            if ref not in listed and not hidden.isdisjoint(("", ref.namespace))
-        ]
-        self.held.replace([*as_last_seen, *listing.items])
-
-    def find_gaps(self) -> tuple[Gap, ...]:
-        """What of it cannot be seen now."""
-        error = self.held.error
-        if error is None:
-            self.listed_at, self.gaps = None, ()
-            return ()
-        if isinstance(error, ForbiddenError):
-            if self.listed_at is not None:
-                return self.gaps
-            error = self._checked  # it is forbidden only since then
-            if error is None:
-                return ()
-        return (Gap(self.resource.kind, forbidden=isinstance(error, ForbiddenError), message=str(error)),)
 
 
 class WatchedSource:
@@ -94,9 +53,10 @@ class WatchedSource:
         self._now = now
         self._policy: PolicyInEffect | None = None
         self._excluded: tuple[str, ...] = ()
-        self._afresh: datetime | None = None
         self._again = asyncio.Event()
-        self._running: list[asyncio.Task[Never]] = []
+        self._due: list[WatchedKind] = []
+        self._comparing = Comparing(client)
+        self._paced = asyncio.Event()
         self._kube_system_uid = ""
         self._slots = asyncio.Semaphore(MAX_REQUESTS)
         self._folding = Folding()
@@ -108,7 +68,7 @@ class WatchedSource:
             turned=self.changed.set,
         )
         self._kinds = [
-            WatchedKind(client, resources.NAMESPACES, self._namespaces),
+            WatchedKind(client, resources.NAMESPACES, self._namespaces, self._begin_anew),
             *(self._releases(one) for one in (resources.RELEASE_SECRETS, resources.RELEASE_CONFIGMAPS)),
             self._secrets(),
             *(self._parts(one) for one in (resources.PODS, resources.SERVICES, resources.CLAIMS)),
@@ -120,9 +80,12 @@ class WatchedSource:
         """Reflect the cluster until cancelled; nothing before the first look, or after ``rest``."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._reading.run(), name="bodies")
+            tasks.create_task(self._compare_on(), name="comparison")
             while True:
                 self._again.clear()
-                self._running = [tasks.create_task(one.run()) for one in self._reflectors()]
+                due, self._due = self._due, []
+                for kind in due:
+                    kind.reflect(tasks, () if kind.held is self._namespaces else self._excluded)
                 await self._again.wait()
 
     async def look(self, policy: PolicyInEffect) -> Look:
@@ -132,7 +95,7 @@ class WatchedSource:
         raised: a kind that cannot be seen is a Gap, with its objects as last seen.
         """
         now, interval = self._now(), Duration.parse(policy.interval)
-        self._follow(policy, now, interval)
+        self._follow(policy)
         for kind in self._kinds:
             await kind.held.ready()
         scope = Scope(frozenset(), frozenset(), lambda _: False, now)  # of the first kind, the namespaces
@@ -151,7 +114,17 @@ class WatchedSource:
             releases=tuple(self._folding.releases),
             gaps=tuple(sorted(gap for kind in self._kinds for gap in kind.find_gaps())),
             folding=self._folding,
+            differences=self.differences,
         )
+
+    @property
+    def differences(self) -> int:
+        """As ``Look.differences``."""
+        return self._comparing.differences
+
+    async def compare(self) -> None:
+        """Compare what is reflected with fresh lists, now; what differs is counted and repaired."""
+        await self._comparing.compare(self._kinds)
 
     def rest(self) -> None:
         """Nothing is to be seen until the next look: the watches end, and what was seen is forgotten."""
@@ -160,14 +133,13 @@ class WatchedSource:
         for kind in self._kinds:
             kind.held.replace(())
 
-    def _follow(self, policy: PolicyInEffect, now: datetime, interval: Duration) -> None:
-        """See what this policy lets us see, from now on; and once an interval all of it afresh, whatever
-        was heard meanwhile."""
+    def _follow(self, policy: PolicyInEffect) -> None:
+        """See what this policy lets us see, from now on."""
         before, self._policy = self._policy, policy
-        same = before is not None and before.denyNamespaces == policy.denyNamespaces
-        if same and self._afresh is not None and self._afresh <= now < self._afresh + interval:
+        if before is None or before.interval != policy.interval:
+            self._paced.set()
+        if before is not None and before.denyNamespaces == policy.denyNamespaces:
             return
-        self._afresh = now
         exact = tuple(name for name in policy.denyNamespaces if not _GLOB & set(name))
         self._excluded = exact if len(exact) <= MOST_EXCLUDED else ()
         self._start_over()
@@ -176,24 +148,32 @@ class WatchedSource:
 
     def _start_over(self) -> None:
         """List everything again; nothing that was asked before may still answer."""
-        for each in self._running:
-            each.cancel()
         for kind in self._kinds:
             kind.held.begin()
-        self._again.set()
+            self._begin_anew(kind)
 
-    def _reflectors(self) -> list[Reflector[Any]]:
-        if self._policy is None:
-            return []
-        return [
-            Reflector(
-                self._client,
-                kind.resource,
-                kind.held,
-                without=() if kind.held is self._namespaces else self._excluded,
-            )
-            for kind in self._kinds
-        ]
+    def _begin_anew(self, kind: WatchedKind) -> None:
+        """List and watch a kind anew, if anything is to be seen; what is held of it stands until then."""
+        kind.end()
+        if kind in self._due:
+            self._due.remove(kind)
+        if self._policy is not None:
+            self._due.append(kind)
+            self._again.set()
+
+    async def _compare_on(self) -> Never:
+        """Compare for ever, as often as the newest policy's interval says."""
+        while True:
+            self._paced.clear()
+            seconds: float | None = None
+            if self._policy is not None:
+                interval = Duration.parse(self._policy.interval).total_seconds()
+                seconds = interval * PACE * random.uniform(0.95, 1.0)  # noqa: S311 - a fleet's get out of step
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._paced.wait()
+            except TimeoutError:
+                await self.compare()
 
     def _wants(self, namespace: str) -> bool:
         return self._policy is not None and not self._policy.denies(namespace)
@@ -225,7 +205,7 @@ class WatchedSource:
             self._wants,
             self.changed.set,
         )
-        return WatchedKind(self._client, resource, held)
+        return WatchedKind(self._client, resource, held, self._begin_anew)
 
     def _secrets(self) -> WatchedKind:
         held = Held[ListedSecret](
@@ -235,7 +215,7 @@ class WatchedSource:
             self._wants,
             self.changed.set,
         )
-        return WatchedKind(self._client, resources.UUID_SECRETS, held)
+        return WatchedKind(self._client, resources.UUID_SECRETS, held, self._begin_anew)
 
     def _parts(self, resource: Resource[Any]) -> WatchedKind:
         def put(part: Part) -> None:
@@ -247,7 +227,7 @@ class WatchedSource:
             self._heard()
 
         held = Held[Part](part_ref, put, drop, self._wants, self.changed.set)
-        return WatchedKind(self._client, resource, held)
+        return WatchedKind(self._client, resource, held, self._begin_anew)
 
     def _workloads(self, resource: Resource[Workload]) -> WatchedKind:
         def put(workload: Workload) -> None:
@@ -259,7 +239,7 @@ class WatchedSource:
             self._heard()
 
         held = Held[Workload](workload_ref, put, drop, self._wants, self.changed.set)
-        return WatchedKind(self._client, resource, held)
+        return WatchedKind(self._client, resource, held, self._begin_anew)
 
     def _heard(self) -> None:
         if self._folding.is_touched:

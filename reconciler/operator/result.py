@@ -101,6 +101,7 @@ class Result(msgspec.Struct, frozen=True):
     are signed with, "" when they are not, None when no store was asked. ``next_look``: seconds until looking
     again is worth it, None for the project's ``interval``. ``project``: its name. ``braking``: the removals
     that are too many at once. ``approving``: how approval stands, None where people need not approve.
+    ``differences``: as of the look; it must stay 0.
     """
 
     at: datetime
@@ -122,6 +123,7 @@ class Result(msgspec.Struct, frozen=True):
     project: str = ""
     braking: Braking = NOTHING
     approving: Approving | None = None
+    differences: int = 0
 
 
 class Preview(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -122,19 +122,6 @@ async def test_a_look_at_what_is_reflected_asks_for_nothing(plane: ControlPlane,
     for _ in range(20):
         assert WEB in (await watching.seen()).apps
     assert asked(plane, mark) == []
-
-
-async def test_once_an_interval_everything_is_looked_at_afresh(
-    plane: ControlPlane, watching: Watching
-) -> None:
-    install(plane, "web", "web")
-    plane.rolled_out()
-    before = await watching.agreed()
-    mark = plane.mark()
-    watching.at += timedelta(minutes=10)
-    assert await watching.seen() == before
-    assert Counter(one.verb for one in asked(plane, mark) if one.resource) == {"list": KINDS}
-    assert (await watching.seen()).apps[WEB] is (await watching.seen()).apps[WEB]
 
 
 async def test_each_kind_is_listed_and_watched_once_and_each_newest_body_read_once(

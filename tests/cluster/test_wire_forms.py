@@ -86,6 +86,10 @@ async def assert_the_same(kubeconfig: Path, page_size: int, *kinds: Resource[Any
         plain = await client.list_all(path, kind.read, params, as_json(kind))
         assert cheap.items, path
         assert cheap.items == plain.items
+        named = await client.list_all(path, resources.read_names, params, METADATA_EITHER)
+        assert (named.versions, len(named.items)) == (cheap.versions, len(cheap.items))
+        in_json = await client.list_all(path, resources.read_names, params, METADATA_LIST)
+        assert (in_json.versions, in_json.items) == (named.versions, named.items)
     client.close()
 
 

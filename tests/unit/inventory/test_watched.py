@@ -12,7 +12,7 @@ from reconciler.inventory.held import Held
 from reconciler.inventory.listing import Scope
 from reconciler.inventory.objects import Namespace
 from reconciler.inventory.ownership import Ref
-from reconciler.inventory.watched import WatchedKind
+from reconciler.inventory.watched_kind import WatchedKind
 from reconciler.kube.resources import NAMESPACES
 from reconciler.project import Duration
 from tests.unit.kube.server import Reply, Request, Server, status
