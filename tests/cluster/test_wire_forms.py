@@ -52,7 +52,7 @@ async def events(
         return read(frame)
 
     found: list[Event[Any]] = []
-    params = {**resource.params(), "allowWatchBookmarks": "true", **params}
+    params = {**resource.params(), **params}
     watch = client.watch(resource.path(), in_its_form, params, read_timeout=60, accept=accept)
     async with aclosing(watch):
         while len(found) < count:
@@ -121,7 +121,8 @@ async def test_an_event_of_every_type(plane: ControlPlane, form: str) -> None:
     plane.kubectl("label", "secret", "uuid", "a=b")
     plane.kubectl("delete", "secret", "uuid")
     # A bookmark comes two seconds before a watch ends.
-    found = await events(client, kind, accept, 4, resourceVersion=version, timeoutSeconds="3")
+    ending = {"resourceVersion": version, "timeoutSeconds": "3", "allowWatchBookmarks": "true"}
+    found = await events(client, kind, accept, 4, **ending)
     assert [event.type for event in found] == ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
     assert [event.item and event.item.name for event in found] == [*["uuid"] * 3, None]
     versions = [int(event.version) for event in found]
