@@ -161,7 +161,8 @@ class GitDelivered:
     def _follow(
         self, changed: Mapping[AppKey, Acked], known: frozenset[AppKey], message: Message, at: datetime
     ) -> None:
-        branch = self._look()
+        # As it was seen last: the push tells whether it still is. What fails may be the cache.
+        branch, self._read = self._read or self._look(), None
         after = _after(branch.ended, changed, known)
         files: dict[str, bytes | None] = {self._directory: None} if branch.anew else {}
         for key, acked in changed.items():

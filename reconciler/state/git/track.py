@@ -95,6 +95,7 @@ class GitTrack:
         """As the protocol says; ValueError for changes that do not lead from ``on`` to ``snapshot``."""
         tidied = layout.tidy(message, self._subject_suffix)
         files: dict[str, bytes | None] = {}
+        has_lost = False
         if self._signing is not None:
             await self._signing.prepare()
 
@@ -112,9 +113,11 @@ class GitTrack:
             )
 
         def attempt() -> Recorded | None:
+            nonlocal has_lost
             files.update(files or written(self._directory, snapshot, changes, on))
-            made = self._attempt(make, on)
+            made = self._attempt(make, on, look=has_lost)
             if made is None:
+                has_lost = True
                 return None
             commit, tree = made
             revision = Revision(
@@ -248,15 +251,26 @@ class GitTrack:
         return self._view
 
     def _attempt(
-        self, make: Callable[[str | None, Mapping[str, bytes | None]], objects.Made], on: Recorded | None
+        self,
+        make: Callable[[str | None, Mapping[str, bytes | None]], objects.Made],
+        on: Recorded | None,
+        *,
+        look: bool,
     ) -> tuple[str, str] | None:
-        """The commit that was appended, and the tree of our directory in it; None when a race was lost."""
-        view = self._look()
+        """The commit that was appended, and the tree of our directory in it; None when a race was lost.
+
+        Without ``look`` it is built on the branch as it was seen last, if that is all as we left it: the push
+        tells whether it still is.
+        """
+        view = self._view
+        if look or view is None or self._is_amiss(view):
+            view = self._look()
         if not _is_same(view, on):
             if view.left is not None:
                 self._snapshots.check_format(view.left)  # a newer format says so
             raise LostRaceError(f"{self._directory} in {self._ref} is not at the commit that was built on")
         view = self._rescue(view)
+        self._view = None  # what fails may be the cache
         undone = restored(self._repository, self._directory, view.edits)
         made = make(view.base, undone)
         if made.entry is None or (not undone and made.entry.oid == view.tree):
@@ -264,6 +278,7 @@ class GitTrack:
         if not self._branches.advance(
             self._ref, old=view.tip, new=made.oid, notes=self._keeping.as_own(made.oid)
         ):
+            self._view = view
             return None
         self._noted = made.oid
         return made.oid, made.entry.oid
