@@ -1,8 +1,10 @@
-"""A look that changes nothing asks for nothing: neither store nor ledger, until an interval is over.
+"""A look in passing reads nothing but the cluster: neither store nor ledger, until an interval is over.
 
 The last whole round read the record and the ledger. While only this leadership writes them, a look can be
-compared with that: most of what happens in a cluster is deferred, settling, or nothing that a record has.
-What others did to the record meanwhile is noticed by the next whole round, or by the next commit.
+compared with that: most of what happens in a cluster is deferred, settling, or nothing that a record has,
+and what is worth recording goes on top. Both are written by compare-and-swap, so what others wrote meanwhile
+is never written over: then a whole round is due at once. What they did and we do not write to is noticed by
+the next whole round, an interval after the last one.
 """
 
 import msgspec
@@ -11,6 +13,7 @@ from reconciler.inventory.objects import Look
 from reconciler.model import PolicyInEffect
 from reconciler.operator.continuity import Continuity
 from reconciler.operator.step import Ground, Round, Step
+from reconciler.policy.approval import REQUIRED
 from reconciler.policy.brake import Course
 from reconciler.policy.entry import LedgerView
 from reconciler.project import Project
@@ -33,6 +36,10 @@ class Known(msgspec.Struct, frozen=True):
         on = Ground(self.tip, view, self.course)
         return None if on.is_wanting or (self.tip is not None and self.tip.repairs) else on
 
+    def after(self, tip: Recorded | None) -> "Known":
+        """The same once this is the newest revision, by us."""
+        return msgspec.structs.replace(self, tip=tip)
+
     def round(self, project: Project, policy: PolicyInEffect, look: Look) -> Round | None:
         """The same round with a new look; None where it is another one."""
         before, whose = self.this.project, self.this.whose
@@ -42,6 +49,12 @@ class Known(msgspec.Struct, frozen=True):
         if look.kube_system_uid != whose.kube_system_uid:
             return None
         return msgspec.structs.replace(self.this, project=project, look=look)
+
+
+def is_plain(step: Step, policy: PolicyInEffect) -> bool:
+    """Whether a step is an ordinary commit: nothing that waits for other looks, or for what people say."""
+    waits = step.is_premature or step.braking.course is not Course.NONE
+    return not waits and policy.push.approval != REQUIRED
 
 
 def is_idle(step: Step, on: Ground) -> bool:

@@ -17,6 +17,7 @@ from reconciler.delivery.deliver import Delivered, Delivery
 from reconciler.errors import KubernetesError, NotFoundError, ReconcilerError, SpecError
 from reconciler.operator.clock import Clock, Wait, wait
 from reconciler.operator.delivered import EVERY
+from reconciler.operator.pace import Pace
 from reconciler.operator.reconcile import Reconciler
 from reconciler.operator.reporter import Reporter
 from reconciler.operator.result import Result, after
@@ -30,10 +31,6 @@ LOOK_AT_CREDENTIALS = 5.0
 
 JITTER = 0.05
 """By what share of it an ``interval`` is longer at most, so that the clusters of a fleet get out of step."""
-
-REST = 9.0
-"""Seconds of rest for each second of CPU that a round took, unless a project has changed: what happens in a
-cluster costs a tenth of a core at most. That a store is slow to answer is no reason to be late."""
 
 BACKOFF_FIRST, BACKOFF_CAP = 0.75, 900.0
 """Seconds to wait after a reconcile failed for a passing reason: doubled each time, with jitter."""
@@ -83,6 +80,7 @@ class Loop:
         self._unshown = True  # a former leadership may have told more than it showed
         self._latest: tuple[Project, Result] | None = None
         self._failures = 0
+        self._pace = Pace()
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -112,10 +110,10 @@ class Loop:
         whole_at = 0.0
         while True:
             began, before = self._clock.monotonic(), self._spent()
-            project, in_passing = self._in_passing() if began < whole_at else None, True
+            project = self._in_passing() if began < whole_at else None
+            in_passing = project is not None
             self._due.clear()
             if project is None:
-                in_passing = False
                 self._changed.clear()
                 project = await self._served()
             wait = IDLE
@@ -127,11 +125,12 @@ class Loop:
                 wait = self._until_next(project, result)
                 if not in_passing:
                     whole_at = began + project.spec.interval.total_seconds()
-            ended, used = self._clock.monotonic(), self._spent() - before
+            used = self._spent() - before if in_passing else 0.0
+            earliest = self._pace.used(used, self._clock.monotonic())
             await self._wait(self._due, wait)
-            pace = ended + used * REST - self._clock.monotonic()
-            if self._moved is not None and pace > 0:
-                await self._wait(self._changed, pace)
+            rest = earliest - self._clock.monotonic()
+            if rest > 0:  # but a project that has changed does not wait
+                await self._wait(self._changed, rest)
 
     def _in_passing(self) -> Project | None:
         """The project, if nothing is due but a look at what happened in the cluster."""
@@ -158,10 +157,10 @@ class Loop:
         elif result.delivery is None and self._latest is not None:
             result = msgspec.structs.replace(result, delivery=self._latest[1].delivery)
         self._latest = (project, result)
-        await self._reporter.reconciled(project, result)
         waits = result.delivery is None or not result.delivery.pending or result.delivery.trouble
         if not (in_passing and waits):
-            self._to_tell.set()
+            self._to_tell.set()  # goes on while this is reported
+        await self._reporter.reconciled(project, result)
         return result
 
     def _until_next(self, project: Project, result: Result) -> float:

@@ -14,14 +14,14 @@ import msgspec
 
 from reconciler.changes.change import Changeset
 from reconciler.delivery import deliver
-from reconciler.errors import LostRaceError, ReconcilerError, TooLargeError, UsageError
+from reconciler.errors import LedgerError, LostRaceError, ReconcilerError, TooLargeError, UsageError
 from reconciler.inventory.fold import fold
 from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.approving import RETRY, Approvals, foreseen
 from reconciler.operator.clock import Clock
-from reconciler.operator.glance import Known, is_idle
+from reconciler.operator.glance import Known, is_idle, is_plain
 from reconciler.operator.identity import Whose
 from reconciler.operator.leadership import Leadership, text_of
 from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
@@ -101,7 +101,7 @@ class Reconciler:
         """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
         the result, not raised; UsageError is (a recording that is none).
 
-        ``in_passing``: where the look changes nothing, store and ledger need not be asked (``glance``).
+        ``in_passing``: store and ledger need not be read again (``glance``).
         """
         result = Result(
             at=self._clock.now(),
@@ -120,7 +120,7 @@ class Reconciler:
             if look is not None:
                 names = {(release.namespace, release.name) for release in look.releases}
                 result = msgspec.structs.replace(result, gaps=look.gaps, releases=len(names))
-                seen = self._glance(project, policy, look, result) if in_passing else None
+                seen = await self._pass(project, policy, look, result) if in_passing else None
                 if seen is not None:
                     return seen
             self._known = None
@@ -276,22 +276,32 @@ class Reconciler:
                     raise
         raise AssertionError("the last race returns or raises")
 
-    def _glance(self, project: Project, policy: PolicyInEffect, look: Look, result: Result) -> Result | None:
-        """What a look means that changes nothing; None where it may, or a whole round is due."""
+    async def _pass(
+        self, project: Project, policy: PolicyInEffect, look: Look, result: Result
+    ) -> Result | None:
+        """What a look means on top of what is known, without reading it again: nothing, or what is recorded
+        where nobody else has written meanwhile. None where a whole round is due."""
         known, basis, now = self._known, self._basis, self._clock.monotonic()
         on = known.ground(self._leadership.ledger.known, now=now) if known is not None else None
         this = known.round(project, policy, look) if known is not None else None
-        if on is None or this is None or basis is None or self._approvals.is_troubled:
+        if known is None or on is None or this is None or basis is None or self._approvals.is_troubled:
             return None
         step = self._step(this, look, on)
-        if not is_idle(step, on):
-            return None
-        self._tracked = step.observation.tracked
-        self._basis = Basis(basis.recorded, step.inventory, policy, basis.approval)
         result = msgspec.structs.replace(
             result, cluster_uuid=self._whose.cluster_uuid, kube_system_uid=self._whose.kube_system_uid
         )
-        return self._seen(result, this, step, on.view)
+        if is_idle(step, on):
+            self._tracked = step.observation.tracked
+            self._basis = Basis(basis.recorded, step.inventory, policy, basis.approval)
+            return self._seen(result, this, step, on.view)
+        if not is_plain(step, policy):
+            return None
+        try:
+            seen = await self._append(this, step, on, result)
+        except (LostRaceError, LedgerError):
+            return None
+        self._known = known.after(self._tip)
+        return seen
 
     def _seen(self, result: Result, this: Round, step: Step, view: LedgerView) -> Result:
         """The result of a look, as what it found stands now."""

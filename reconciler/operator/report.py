@@ -29,6 +29,10 @@ REMOVALS_RELEASED = "RemovalsReleased"
 MIN_DELAY = timedelta(seconds=10)
 """Between two writes of the status that change no condition."""
 
+UNDER_WAY = timedelta(seconds=2)
+"""For how long a status that says "ready" may stand although something is under way: an upgrade is recorded
+and told in less, and then two of three writes were for nothing."""
+
 
 class Notice(msgspec.Struct, frozen=True):
     """An Event to be. ``warning``: of type Warning, else Normal."""
@@ -70,14 +74,32 @@ def echo(project: Project, echoed: Collection[str]) -> str | None:
     return next((value for value in project.requests if value not in shown), None)
 
 
-def delay(old: Status, new: Status, since_last: timedelta, interval: timedelta) -> timedelta | None:
+def is_under_way(result: Result) -> bool:
+    """Whether what a result shows is about to be over, if all goes well."""
+    told = result.delivery
+    pending = told is not None and told.pending > 0
+    if result.failure is not None or result.braking.course.holds or (told is not None and told.trouble):
+        return False
+    return pending or bool(result.waiting)
+
+
+def delay(
+    old: Status,
+    new: Status,
+    since_last: timedelta,
+    interval: timedelta,
+    *,
+    under_way: timedelta | None = None,
+) -> timedelta | None:
     """How long to wait before writing ``new`` over ``old``; None when it need not be written at all.
 
-    ``since_last``: since the last write, ``timedelta.max`` before the first. A clock that was set back
-    makes nothing wait longer.
+    ``since_last``: since the last write, ``timedelta.max`` before the first. ``under_way``: for how long
+    something has been, None when nothing is. A clock that was set back makes nothing wait longer.
     """
     if _states(old) != _states(new):
-        return timedelta()
+        if under_way is None or not _is_ready(old, new):
+            return timedelta()
+        return UNDER_WAY - min(max(under_way, timedelta()), UNDER_WAY)
     if _but_for_the_time(old) == _but_for_the_time(new):
         last, now = old.last_reconcile, new.last_reconcile
         fresh = last is not None and now is not None and timedelta() <= now - last < interval
@@ -177,6 +199,13 @@ def _summary(old: Summary, result: Result) -> Summary:
 
 def _states(status: Status) -> set[tuple[str, str, str, int]]:
     return {(one.type, one.status, one.reason, one.observedGeneration) for one in status.conditions}
+
+
+def _is_ready(old: Status, new: Status) -> bool:
+    """Whether the old one says "ready", of the same generation."""
+    return any(one.type == "Ready" and one.status == "True" for one in old.conditions) and (
+        old.observedGeneration == new.observedGeneration
+    )
 
 
 def _but_for_the_time(status: Status) -> Status:

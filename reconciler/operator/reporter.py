@@ -55,15 +55,18 @@ class Reporter:
         self._news = asyncio.Event()
         self._told_ignored = ("", 0)
         self._last_write: datetime | None = None
+        self._under_way: datetime | None = None  # since when something is
         self._written: dict[str, tuple[str, Status]] = {}
         self._echoed: dict[str, frozenset[str]] = {}
 
     async def reconciled(self, project: Project, result: Result) -> None:
         """A reconcile has ended."""
+        before, self._before = self._before, result
+        self._hand_in(project, result)  # before anything is waited for: meanwhile there may be newer news
         line = report.line(result)
-        news = self._before is None or line != report.line(self._before) or result.changes is not None
+        news = before is None or line != report.line(before) or result.changes is not None
         _LOG.log(_level(result) if news else logging.DEBUG, "%s: %s", project.name, line)
-        for notice in report.notices(self._before, result):
+        for notice in report.notices(before, result):
             if notice.reason in (ATTENTION, REMOVALS_HELD):
                 _LOG.warning("%s: %s", project.name, notice.message)
             await self._emit(project, notice)
@@ -71,8 +74,6 @@ class Reporter:
         if ignored is not None and self._told_ignored != (project.uid, project.generation):
             self._told_ignored = (project.uid, project.generation)
             await self._emit(project, ignored)
-        self._before = result
-        self._hand_in(project, result)
 
     async def delivered(self, project: Project, result: Result, delivered: Delivered) -> None:
         """A delivery has ended; ``result`` has its outcome."""
@@ -106,7 +107,10 @@ class Reporter:
             assert self._latest is not None, "news is of something"  # noqa: S101 - for the type checker
             project, result = self._latest
             status = self._status(project, result)
-            delay = report.delay(project.status, status, self._since_last(), project.spec.interval)
+            under_way = None if self._under_way is None else self._clock.now() - self._under_way
+            delay = report.delay(
+                project.status, status, self._since_last(), project.spec.interval, under_way=under_way
+            )
             if delay is None:
                 continue
             if delay:
@@ -130,6 +134,8 @@ class Reporter:
 
     def _hand_in(self, project: Project, result: Result) -> None:
         self._latest = (msgspec.structs.replace(project, status=self._known(project)), result)
+        since = self._under_way or self._clock.now()
+        self._under_way = since if report.is_under_way(result) else None
         self._news.set()
 
     def _known(self, project: Project) -> Status:

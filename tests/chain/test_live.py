@@ -1,11 +1,12 @@
 """The loop where the source of looks tells that something happened: at once, in passing, and at a pace."""
 
 import asyncio
+import re
 
 import pytest
 
 from tests.chain.operating import Operator
-from tests.chain.world import World
+from tests.chain.world import ConfigMapDisk, GitDisk, World
 
 INTERVAL = 600.0
 
@@ -48,6 +49,51 @@ async def test_what_changes_nothing_asks_neither_store_nor_ledger(operator: Oper
     assert len(await operator.world.revisions()) == 1
 
 
+async def test_what_an_upgrade_asks_of_store_and_ledger(either: World) -> None:
+    operator = Operator(either)
+    operator.moved = asyncio.Event()
+    operator.world.cluster.install("shop/web")
+    async with operator.running():
+        await operator.apply()
+        await operator.passes(15)
+        patches = len(operator.server.patches)
+        operator.world.cluster.upgrade("shop/web")
+        asked = [name for name in await moves(operator) if name != "write"]  # whose requests follow it
+        await operator.passes(15)
+    parts, head, facts, mark, told = ["create"] * 2, ["replace"], ["replace"], ["replace"], ["replace"]
+    in_configmaps = ["look", "append", *parts, *head, *facts, *mark, "push", *told]
+    in_git = ["look", "append", "push"]
+    assert asked == (in_git if isinstance(either.disk, GitDisk) else in_configmaps)
+    assert len(operator.server.patches) == patches + 1, "of the status"
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["hossted-state-[0-9a-f]+", "hossted-ledger", "hossted-ledger-shard"],
+    ids=["head", "facts", "shard"],
+)
+async def test_what_others_wrote_meanwhile_is_read_and_not_written_over(
+    part: str, in_configmaps: World
+) -> None:
+    world, operator = in_configmaps, Operator(in_configmaps)
+    assert isinstance(world.disk, ConfigMapDisk)
+    operator.moved = asyncio.Event()
+    world.cluster.install("shop/web")
+    async with operator.running():
+        await operator.apply()
+        await operator.passes(15)
+        written = [item for (_, name), item in world.disk.items.items.items() if re.fullmatch(part, name)]
+        assert len(written) == 1
+        world.disk.items.put(written[0])
+        world.cluster.upgrade("shop/web")
+        await moves(operator)
+        await operator.passes(15)
+        assert "list" in world.faults.names
+        assert operator.server.said("hossted", "Ready") == "True UpToDate"
+    assert world.told == ["shop/web 1 deployed", "shop/web 2 deployed"]
+    await world.check()
+
+
 async def test_a_whole_round_comes_once_an_interval_and_with_each_change_of_the_project(
     operator: Operator,
 ) -> None:
@@ -64,15 +110,17 @@ async def test_a_whole_round_comes_once_an_interval_and_with_each_change_of_the_
         assert "tip" in operator.world.faults.names
 
 
-async def test_a_round_that_takes_long_is_followed_by_a_rest_unless_the_project_changes(
+async def test_looks_that_take_long_are_followed_by_a_rest_unless_the_project_changes(
     operator: Operator,
 ) -> None:
-    operator.spent = 0.5
+    operator.spent = 0.4
     operator.world.cluster.install("shop/web")
     async with operator.running():
         await operator.apply()
+        assert await moves(operator) == ["look"], "a whole round counts for nothing"
+        assert await moves(operator) == ["look"], "nor does a look that comes alone"
         assert await moves(operator) == [], "it rests"
-        await operator.passes(4.4)
+        await operator.passes(2.9)
         assert operator.world.faults.names == []
         await operator.passes(0.2)
         assert operator.world.faults.names == ["look"]

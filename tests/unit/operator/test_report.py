@@ -91,6 +91,21 @@ class TestDelay:
         old, new = written(PROJECT), written(PROJECT, waiting=True)
         assert report.delay(old, new, timedelta(seconds=1), INTERVAL) == timedelta()
 
+    @pytest.mark.parametrize(("under_way", "wait"), [(-5, 2), (0, 2), (1.5, 0.5), (2, 0), (60, 0)])
+    def test_what_is_under_way_is_written_once_it_lasts(self, under_way: float, wait: float) -> None:
+        old, new = written(PROJECT), written(PROJECT, waiting=True)
+        since = timedelta(seconds=under_way)
+        assert report.delay(old, new, timedelta.max, INTERVAL, under_way=since) == timedelta(seconds=wait)
+
+    def test_what_is_under_way_is_written_at_once_where_nothing_was_ready_of_this_generation(self) -> None:
+        new = written(msgspec.structs.replace(PROJECT, generation=2), waiting=True)
+        new = msgspec.structs.replace(new, observedGeneration=2)
+        failed = written(
+            PROJECT, failure=Failure(Stage.COLLECT, "KubernetesUnavailable", "no", stalled=False)
+        )
+        for old in (Status(), failed, written(PROJECT)):
+            assert report.delay(old, new, timedelta.max, INTERVAL, under_way=timedelta()) == timedelta()
+
     @pytest.mark.parametrize(("since", "wait"), [(0, 10), (4, 6), (10, 0), (3600, 0)])
     def test_anything_else_is_written_at_most_every_ten_seconds(self, since: int, wait: int) -> None:
         old = written(PROJECT)
@@ -113,8 +128,26 @@ class TestDelay:
         assert report.delay(Status(), written(PROJECT), timedelta(), INTERVAL) == timedelta()
 
 
+FAILED = Failure(Stage.RECORD, "StoreUnavailable", "away", stalled=False)
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (make_result(), False),
+        (make_result(waiting=True), True),
+        (make_result(delivery=Delivery(pending=1)), True),
+        (make_result(delivery=Delivery(pending=1, trouble="answered 503")), False),
+        (make_result(waiting=True, delivery=Delivery(pending=1, trouble="answered 503")), False),
+        (make_result(waiting=True, failure=FAILED), False),
+    ],
+)
+def test_something_is_under_way_while_it_waits_for_nothing_but_time(result: Result, expected: bool) -> None:
+    assert report.is_under_way(result) is expected
+
+
 class TestNotices:
-    FAILURE = Failure(Stage.RECORD, "StoreUnavailable", "away", stalled=False)
+    FAILURE = FAILED
 
     def test_what_was_recorded_is_an_event_with_the_revision(self) -> None:
         (notice,) = report.notices(None, make_result(changed=True))

@@ -1,0 +1,24 @@
+"""How often looks in passing may come: a tenth of a core on average, and what is rare at once. Pure."""
+
+REST = 9.0
+"""Seconds of rest for each second of CPU: what happens in a cluster costs a tenth of a core at most. That a
+store is slow to answer is no reason to be late."""
+
+AT_ONCE = 0.5
+"""Seconds of CPU that may be used without a rest after a long one: Helm's upgrade is several events, and the
+last of them, which is recorded, must not wait for what the first ones cost."""
+
+
+class Pace:
+    """An allowance that grows with time, up to ``AT_ONCE``. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._left = AT_ONCE
+        self._at: float | None = None
+
+    def used(self, seconds: float, at: float) -> float:
+        """So many seconds of CPU were used up to a moment; when the next look may come."""
+        since = at - self._at if self._at is not None else 0.0
+        self._left = min(AT_ONCE, self._left + since / (1 + REST)) - seconds
+        self._at = at
+        return at + max(0.0, -self._left) * (1 + REST)
