@@ -9,6 +9,7 @@ An answer is ``k8s``, a zero byte, and a ``runtime.Unknown`` whose ``raw`` is th
 event of a watch is about is in such an envelope too.
 """
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
@@ -249,9 +250,20 @@ def _parsed(name: str, data: memoryview | bytes) -> Message:
         raise ValueError(f"it is no {name} in protobuf") from failure
 
 
+_Types = tuple[dict[str, Any], type[Exception]]
+
+_MAKING = threading.Lock()
+
+
 @cache
-def _types() -> tuple[dict[str, Any], type[Exception]]:
+def _types() -> _Types:
     """Classes of the messages, and what they raise."""
+    with _MAKING:  # the first lists of all kinds come at one time, each in its thread
+        return _made_types()
+
+
+@cache
+def _made_types() -> _Types:
     # Not all commands speak to a cluster, and it costs some megabytes.
     from google.protobuf import (  # type: ignore[import-untyped]  # noqa: PLC0415 - ships no types
         descriptor_pool,

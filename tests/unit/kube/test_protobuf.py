@@ -1,5 +1,7 @@
 """Protobuf as the API server writes it, by hand; real objects in both forms are for the cluster tests."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -144,3 +146,28 @@ def test_rubbish_is_a_value_error(data: bytes) -> None:
 def test_what_is_not_protobuf_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="not in protobuf"):
         protobuf.one("Status", b"{}")
+
+
+def test_messages_are_made_once_though_many_threads_need_them_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    described: list[str] = []
+    make = protobuf._described
+
+    def describe(name: str, fields: str) -> bytes:
+        described.append(name)
+        return make(name, fields)
+
+    monkeypatch.setattr(protobuf, "_described", describe)
+    for each in (protobuf._types, protobuf._made_types):
+        each.cache_clear()
+    threads = 8
+    together = threading.Barrier(threads)
+
+    def read(_: int) -> int:
+        together.wait()
+        return len(resources.PODS.read(listed(META)).items)
+
+    with ThreadPoolExecutor(threads) as pool:
+        assert list(pool.map(read, range(threads))) == [1] * threads
+    assert sorted(described) == sorted(protobuf._MESSAGES)
