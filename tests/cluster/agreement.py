@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterable
 from datetime import datetime
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from reconciler.inventory.helm import by_key, newest, revision_number
 from reconciler.inventory.inventory import Inventory
@@ -30,6 +30,7 @@ from tests.controlplane.cluster import Cluster
 
 EVERYTHING = PolicyInEffect()
 
+_INSTANCE = "app.kubernetes.io/instance"
 _TIME = re.compile(
     r"(?P<day>\d{4}-\d\d-\d\d)[ T](?P<clock>\d\d:\d\d:\d\d)(?:\.(?P<fraction>\d+))? ?"
     r"(?P<zone>Z|[+-]\d\d:?\d\d)(?: \S+)?"
@@ -57,8 +58,45 @@ def assert_inventory_agrees_with_helm(
     inventory: Inventory, cluster: Cluster, policy: PolicyInEffect = EVERYTHING
 ) -> None:
     """The apps of an inventory, and the uninstalled ones with kept history, are what Helm lists."""
-    ours = [_of_app(app) for app in (*inventory.apps.values(), *inventory.kept.values())]
-    assert sorted(ours) == shown_by_helm(cluster, policy)
+    assert_apps_agree_with_helm((*inventory.apps.values(), *inventory.kept.values()), cluster, policy)
+
+
+def assert_apps_agree_with_helm(
+    apps: Iterable[App], cluster: Cluster, policy: PolicyInEffect = EVERYTHING
+) -> None:
+    """The apps are what Helm lists."""
+    ours, helms = sorted(map(_of_app, apps)), shown_by_helm(cluster, policy)
+    assert ours == helms, f"ours, not Helm's, and the reverse: {set(ours) ^ set(helms)}"
+
+
+def assert_apps_agree_with_kubectl(
+    apps: Iterable[App], cluster: Cluster, policy: PolicyInEffect = EVERYTHING
+) -> None:
+    """The pods, services and ingresses of the apps are those that kubectl shows with a release's label."""
+    found: set[tuple[str, ...]] = set()
+    for one in cluster.get("pods,services,ingresses", "--all-namespaces", "-l", _INSTANCE):
+        meta = one["metadata"]
+        if not policy.denies(meta["namespace"]):
+            which = (meta["labels"][_INSTANCE], one["kind"], meta["namespace"], meta["name"])
+            found |= {(*which, *values) for values in _values(one)}
+    ours: set[tuple[str, ...]] = set()
+    for each in apps:
+        info, name = each.app_info, each.key.name
+        ours |= {(name, "Pod", x.namespace, x.name, x.image, x.status) for x in info.pod_info}
+        ours |= {(name, "Service", x.namespace, x.name, str(x.port)) for x in info.service_info}
+        ours |= {(name, "Ingress", x.namespace, x.name, x.domain) for x in info.ingress_info}
+    assert ours == found, f"ours, not kubectl's, and the reverse: {ours ^ found}"
+
+
+def _values(one: dict[str, Any]) -> list[tuple[str, ...]]:
+    spec = one["spec"]
+    match one["kind"]:
+        case "Pod":
+            return [(each["image"], one["status"]["phase"]) for each in spec["containers"]]
+        case "Service":
+            return [(str(each["port"]),) for each in spec["ports"]]
+        case _:
+            return [(each["host"],) for each in spec["rules"]]
 
 
 def shown_by_helm(cluster: Cluster, policy: PolicyInEffect = EVERYTHING) -> list[Shown]:

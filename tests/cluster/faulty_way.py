@@ -1,7 +1,9 @@
 """A bad way to the API server: TLS in the middle, which cuts, stalls, delays, truncates, drops and invents.
 
 It speaks HTTP/1.1 with the client and with the real server, one connection for one, so that it can do to a
-chunk of a watch or to the third page of a list what networks, proxies and servers do.
+chunk of a watch or to the third page of a list what networks, proxies and servers do. A write goes to the
+server whole and is waited for even if whoever asked is gone: that it was done, and nobody was told, is what
+this is for.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import asyncio
 import json
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +21,15 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.cluster.pieces import chunks, code_of, frames, headers_of, lines
 from tests.controlplane.plane import ControlPlane
 from tests.git.servers.certificates import Authority
 
 LIMIT = 1 << 20  # bytes of a head, or of the size of a chunk
 BROKEN = (OSError, asyncio.IncompleteReadError)
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+BEGINNING = 64  # bytes of an event in which its type is
+INITIAL_END = b"k8s.io/initial-events-end"  # the mark of a list's end is no bookmark like others
 
 
 @dataclass(frozen=True)
@@ -31,11 +37,20 @@ class Asked:
     """A request, as far as faults are chosen by it."""
 
     uri: str
+    method: str = "GET"
 
     @property
     def kind(self) -> str:
         """The plural of what is asked for, or an object's name."""
-        return urlsplit(self.uri).path.rpartition("/")[2]
+        return self.path.rpartition("/")[2]
+
+    @property
+    def path(self) -> str:
+        return urlsplit(self.uri).path
+
+    @property
+    def is_write(self) -> bool:
+        return self.method != "GET"
 
     @property
     def query(self) -> dict[str, str]:
@@ -74,6 +89,15 @@ class Lie:
         ).encode()
 
 
+@dataclass
+class Loss:
+    """What becomes of some writes. ``answer``: they are done, and the answer is lost."""
+
+    when: Callable[[Asked], bool]
+    answer: bool
+    times: int
+
+
 @dataclass(eq=False)
 class Passage:
     """One connection of a client. ``left``: bytes until it breaks, if it does."""
@@ -98,7 +122,8 @@ class FaultyWay:
     ``delay``: seconds that each piece of an answer takes; ``bookmarks``: whether watches have any;
     ``breaking``: 0, or each answer breaks after so many bytes on average; ``refused``: credentials that are
     answered with 401; ``done``: how often each fault was done; ``codes``: how often the server itself
-    answered so, as an HTTP status or in a watch.
+    answered so, as an HTTP status or in a watch; ``acted`` is told each write that the server has answered
+    and what it was answered, before whoever asked; ``unknown``: how many writes the server did not answer.
     """
 
     def __init__(self, plane: ControlPlane, folder: Path, seed: int = 0) -> None:
@@ -113,6 +138,9 @@ class FaultyWay:
         self._flows.set()
         self._passages: set[Passage] = set()
         self._lies: list[Lie] = []
+        self._lost: list[Loss] = []
+        self._writing: set[asyncio.Task[bytes]] = set()
+        self._is_out = False
         self._held: list[tuple[Callable[[Asked], bool], asyncio.Event, asyncio.Event]] = []
         self.delay = 0.0
         self.bookmarks = True
@@ -120,6 +148,8 @@ class FaultyWay:
         self.refused: frozenset[str] = frozenset()
         self.done: Counter[str] = Counter()
         self.codes: Counter[int] = Counter()
+        self.acted: Callable[[Asked, bytes, int], None] = lambda asked, body, code: None
+        self.unknown = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._ours, limit=LIMIT)
@@ -130,6 +160,7 @@ class FaultyWay:
     ) -> None:
         self._server.close()
         self.cut()
+        await asyncio.gather(*self._writing)
         await self._server.wait_closed()
 
     @property
@@ -146,9 +177,10 @@ class FaultyWay:
             "certificate-authority": str(self._ca_file),
         }
         path = self._folder / f"way-{of.name}"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(config))
-        return path
+        new = path.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text(json.dumps(config))
+        return new.replace(path)  # at once, as the kubelet does it
 
     def cut(self, share: float = 1.0) -> int:
         """Reset connections, or this share of them, drawn; how many."""
@@ -184,10 +216,28 @@ class FaultyWay:
         """Answer the next such requests so, without asking the server."""
         self._lies.append(Lie(when, code, times, in_watch))
 
+    def lose(self, when: Callable[[Asked], bool], *, answer: bool, times: int = 1) -> None:
+        """Lose the next such writes, or only the ``answer`` to them once the server has acted; whoever asked
+        finds the connection broken and cannot tell which."""
+        self._lost.append(Loss(when, answer, times))
+
+    def out(self) -> None:
+        """Break every connection there is, and every one that comes, until ``back``: the server is away."""
+        self.done["outage"] += 1
+        self._is_out = True
+        for one in list(self._passages):
+            one.cut()
+
+    def back(self) -> None:
+        """Be there again."""
+        self._is_out = False
+
     def honest(self) -> None:
         """Do no more harm to what comes from now on."""
         self.delay, self.bookmarks, self.breaking, self.refused = 0.0, True, 0, frozenset()
         self._lies.clear()
+        self._lost.clear()
+        self.back()
         for one in self._passages:
             one.left, one.truncating = float("inf"), False
         self.flow()
@@ -208,15 +258,20 @@ class FaultyWay:
         # What breaks is what this is for, and a passage that was cut was cancelled.
         with suppress(*BROKEN, asyncio.CancelledError):
             try:
-                while True:
+                while not self._is_out:
                     head = await reader.readuntil(b"\r\n\r\n")
-                    asked = Asked(head.split(b" ", 2)[1].decode())
+                    method, uri = head.split(b" ", 2)[:2]
+                    asked = Asked(uri.decode(), method.decode())
+                    body = await reader.readexactly(int(dict(headers_of(head)).get("content-length", "0")))
                     await self._waits(asked)
                     if (lie := self._lie_for(asked, head)) is not None:
                         await self._pass(passage, lie.head() + lie.body())
                         continue
+                    if asked.is_write:
+                        await self._write(passage, asked, head, body)
+                        continue
                     upstream = upstream or await self._connect()
-                    upstream[1].write(head)  # only GETs come this way: no bodies
+                    upstream[1].write(head)
                     await self._answer(passage, asked, upstream[0])
             finally:
                 self._passages.discard(passage)
@@ -226,6 +281,53 @@ class FaultyWay:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         port = urlsplit(self._plane.server).port
         return await asyncio.open_connection("127.0.0.1", port, ssl=self._theirs, limit=LIMIT)
+
+    async def _write(self, passage: Passage, asked: Asked, head: bytes, body: bytes) -> None:
+        """Bring a write to the server, and its answer back, whole or not."""
+        loss = next((one for one in self._lost if one.times > 0 and one.when(asked)), None)
+        if loss is not None:
+            loss.times -= 1
+            self.done["answer to a write lost" if loss.answer else "write lost"] += 1
+            if not loss.answer:
+                raise ConnectionAbortedError
+        task = asyncio.create_task(self._done(asked, head, body))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        answer = await asyncio.shield(task)
+        if loss is not None or not answer:
+            raise ConnectionAbortedError
+        passage.left, passage.watching = self._drawn(), False
+        await self._pass(passage, answer)
+
+    async def _done(self, asked: Asked, head: bytes, body: bytes) -> bytes:
+        """A write and the server's answer to it, over a connection of its own; b"" when there is none."""
+        try:
+            reader, writer = await self._connect()
+        except BROKEN:
+            return b""  # it is not there: nothing was done
+        try:
+            writer.write(head + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            headers = dict(headers_of(answer))
+            if headers.get("transfer-encoding") == "chunked":
+                async for data in chunks(reader):
+                    answer += b"%x\r\n%b\r\n" % (len(data), data)
+                answer += b"0\r\n\r\n"
+            else:
+                answer += await reader.readexactly(int(headers.get("content-length", "0")))
+        except BROKEN:
+            self.unknown += 1
+            return b""
+        finally:
+            writer.transport.abort()
+        code = int(answer.split(b" ", 2)[1])
+        self.codes[code] += 1
+        self.acted(asked, body, code)
+        return answer
+
+    def _drawn(self) -> float:
+        """Bytes until an answer breaks."""
+        return self._random.expovariate(1 / self.breaking) if self.breaking else float("inf")
 
     async def _waits(self, asked: Asked) -> None:
         for one in self._held:
@@ -242,7 +344,8 @@ class FaultyWay:
         for one in self._lies:
             if one.times > 0 and one.when(asked):
                 one.times -= 1
-                self.done[f"{one.code}{' in a watch' if one.in_watch else ''}"] += 1
+                where = " in a watch" if one.in_watch else " for a write" if asked.is_write else ""
+                self.done[f"{one.code}{where}"] += 1
                 return one
         return None
 
@@ -250,9 +353,9 @@ class FaultyWay:
         """Bring one answer through, whole or not."""
         head = await upstream.readuntil(b"\r\n\r\n")
         self.codes[int(head.split(b" ", 2)[1])] += 1
-        passage.left = self._random.expovariate(1 / self.breaking) if self.breaking else float("inf")
+        passage.left = self._drawn()
         passage.watching = asked.is_watch
-        headers = dict(_headers(head))
+        headers = dict(headers_of(head))
         await self._pass(passage, head)
         if headers.get("transfer-encoding") != "chunked":
             left = int(headers.get("content-length", "0"))
@@ -260,10 +363,14 @@ class FaultyWay:
                 left -= len(piece)
                 await self._pass(passage, piece)
             return
-        async for data in _pieces(upstream, by_line=asked.is_watch):
-            if asked.is_watch and data.startswith(b'{"type":"ERROR"'):
-                self.codes[json.loads(data)["object"]["code"]] += 1
-            if not self.bookmarks and data.startswith(b'{"type":"BOOKMARK"'):
+        pieces = chunks(upstream)
+        if asked.is_watch:
+            pieces = frames(pieces) if PROTOBUF in headers.get("content-type", "") else lines(pieces)
+        async for data in pieces:
+            beginning = data[:BEGINNING] if asked.is_watch else b""
+            if b"ERROR" in beginning:
+                self.codes[code_of(data)] += 1
+            if not self.bookmarks and b"BOOKMARK" in beginning and INITIAL_END not in data:
                 self.done["without a bookmark"] += 1
                 continue
             await self._pass(passage, b"%x\r\n%b\r\n" % (len(data), data))
@@ -283,26 +390,8 @@ class FaultyWay:
             passage.writer.write(data[: len(data) // 2 if passage.truncating else int(passage.left)])
             await passage.writer.drain()
             raise ConnectionAbortedError
+        if passage.writer.is_closing():  # the client has had enough
+            raise ConnectionAbortedError
         passage.left -= len(data)
         passage.writer.write(data)
         await passage.writer.drain()
-
-
-async def _pieces(upstream: asyncio.StreamReader, *, by_line: bool) -> AsyncIterator[bytes]:
-    """The chunks of an answer; of a watch, its lines."""
-    pending = b""
-    while size := int(await upstream.readuntil(b"\r\n"), 16):
-        data = (await upstream.readexactly(size + 2))[:-2]
-        if not by_line:
-            yield data
-            continue
-        *complete, pending = (pending + data).split(b"\n")
-        for line in complete:
-            yield line + b"\n"
-    await upstream.readuntil(b"\r\n")
-
-
-def _headers(head: bytes) -> list[tuple[str, str]]:
-    lines = head.decode("latin-1").split("\r\n")[1:]
-    parted = [line.partition(":") for line in lines if line]
-    return [(name.lower(), value.strip()) for name, _, value in parted]

@@ -1,0 +1,36 @@
+"""The program itself, of less patience, so that what takes it minutes is seen several times a run.
+
+python -m tests.benchmarks.chaos.impatient run --kubeconfig FILE
+"""
+
+import sys
+from datetime import timedelta
+
+from reconciler.cli.main import main
+from reconciler.delivery import breaker
+from reconciler.kube import reflector, transport
+from reconciler.operator import loop
+
+SILENCE = 16.0  # seconds, in place of 70
+WATCH_SECONDS = 10  # in place of 300; a bookmark comes two seconds before the end, before it is silence
+REFUSED_AGAIN = 5.0  # seconds at most, in place of 600
+READ_TIMEOUT = 5.0  # seconds, in place of 30
+LONGEST = timedelta(seconds=10)  # between two attempts to tell, in place of 5 minutes
+IDLE = 10.0  # seconds, in place of 60
+
+
+def impatient() -> None:
+    """For this process."""
+    reflector.SILENCE, reflector.WATCH_SECONDS, reflector.REFUSED_AGAIN = (
+        SILENCE,
+        WATCH_SECONDS,
+        REFUSED_AGAIN,
+    )
+    transport.READ_TIMEOUT = READ_TIMEOUT
+    breaker.CAP = LONGEST
+    loop.IDLE = IDLE
+
+
+if __name__ == "__main__":
+    impatient()
+    sys.exit(main())
