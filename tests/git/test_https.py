@@ -60,6 +60,18 @@ async def test_nobody_is_asked_a_second_time_for_one_question(reached: Reached) 
     assert [request.status for request in reached.hosted.requests] == [HTTPStatus.OK, HTTPStatus.OK]
 
 
+async def test_an_append_is_a_push_and_nothing_else(reached: Reached) -> None:
+    track = reached.open().track(CLUSTER_UUID)
+    first = await append(track, make_snapshot(make_app()), None)
+    before = len(reached.hosted.requests)
+    await append(track, make_snapshot(make_app(revision=2)), first)
+    asked = [(request.method, request.path) for request in reached.hosted.requests[before:]]
+    assert [(method, path.rpartition("/")[2]) for method, path in asked] == [
+        ("GET", "refs"),
+        ("POST", "git-receive-pack"),
+    ]
+
+
 async def test_a_public_repository_is_read_without_a_secret_and_writing_asks_for_one(
     reached: Reached, authority: Authority
 ) -> None:
