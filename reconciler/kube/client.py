@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 
-from reconciler.errors import KubernetesError
+from reconciler.errors import KubernetesError, ReconcilerError
 from reconciler.kube import answers
 from reconciler.kube.stream import NotUnderstood, Stream
 from reconciler.kube.threads import in_thread
@@ -176,7 +176,7 @@ class Client:
         accepted: Callable[[], None] = lambda: None,
     ) -> AsyncGenerator[list[T], None]:
         """The events of a watch until the server ends it, as many at a time as have come; ``read`` decodes
-        one, in the watch's thread, and may raise our errors. ``read_timeout``: seconds without a byte.
+        one, and may raise our errors. ``read_timeout``: seconds without a byte.
 
         ``accepted`` is called when the server has begun to answer, before any event, if need be alone.
         Leaving the iteration, by ``aclose`` or by cancellation, ends the connection at once.
@@ -184,17 +184,29 @@ class Client:
         request = f"WATCH {path}"
         url = _url(path, {**params, "watch": "1"})
         stream = Stream(
-            self._transport, url, {"accept": accept}, read, read_timeout=read_timeout, accepted=accepted
+            self._transport, url, {"accept": accept}, read_timeout=read_timeout, accepted=accepted
         )
         try:
             async for item in stream:
                 if isinstance(item, Answer):
                     raise answers.error_for(request, item)
-                yield item
+                events: list[T] = []
+                failure: ReconcilerError | None = None
+                try:
+                    for frame in item:
+                        events.append(read(frame))  # those before a bad one count
+                except (msgspec.DecodeError, ValueError) as error:
+                    failure = _not_understood(request, error)
+                except ReconcilerError as error:
+                    failure = error
+                if events:
+                    yield events
+                if failure is not None:
+                    raise failure
         except Unanswered as failure:
             raise KubernetesError(f"{request}: {failure}") from failure
         except NotUnderstood as failure:
-            raise KubernetesError(f"{request}: the answer cannot be understood ({failure})") from failure
+            raise _not_understood(request, failure) from failure
         finally:
             stream.stop()
 
@@ -253,7 +265,11 @@ class Client:
         try:
             return answer, read(answer.body)
         except (msgspec.DecodeError, ValueError) as error:
-            raise KubernetesError(f"{request}: the answer cannot be understood ({error})") from error
+            raise _not_understood(str(request), error) from error
+
+
+def _not_understood(request: str, error: Exception) -> KubernetesError:
+    return KubernetesError(f"{request}: the answer cannot be understood ({error})")
 
 
 class _Expired(Exception):  # noqa: N818 - a turn in a loop, not an error

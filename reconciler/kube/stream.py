@@ -1,36 +1,35 @@
-"""One streamed answer of the API server, read and decoded by a thread, and iterated by a task."""
+"""One streamed answer of the API server, read by a thread and iterated by a task.
+
+What is read is decoded by who iterates: two threads that both run Python, each a moment at a time, cost more
+than they share.
+"""
 
 import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
-from typing import Generic, TypeVar
 
-import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from reconciler.kube.framing import framing_of
 from reconciler.kube.transport import Answer, Transport, pieces
 
-E = TypeVar("E")
-
 
 class NotUnderstood(Exception):  # noqa: N818 - not an error of ours: it becomes a KubernetesError
     """The answer is not what it should be."""
 
 
-class Stream(Generic[E]):
+class Stream:
     """The events of a streamed answer, in order, as many at a time as have come; an Answer in their place
     when its status is not 200.
 
-    ``read`` decodes an event, in the thread, so that nothing waits here but what is kept of it. Raises
-    Unanswered when the connection cannot be made, breaks or falls silent, SettingsError when the credentials
-    were refused and cannot be loaded again, NotUnderstood for what ``read`` gives a ValueError, and what else
-    it raises: what came before is given first. The thread owns the answer and closes it; ``stop`` unblocks
-    its read, so that neither task nor program waits for it. ``accepted`` is called on the loop when the
-    answer begins with 200, and never after ``stop``.
+    Raises Unanswered when the connection cannot be made, breaks or falls silent, SettingsError when the
+    credentials were refused and cannot be loaded again, NotUnderstood for an event that is too long: what
+    came before is given first. The thread owns the answer and closes it; ``stop`` unblocks its read, so that
+    neither task nor program waits for it. ``accepted`` is called on the loop when the answer begins with 200,
+    and never after ``stop``.
     """
 
     def __init__(
@@ -38,7 +37,6 @@ class Stream(Generic[E]):
         transport: Transport,
         path: str,
         headers: Mapping[str, str],
-        read: Callable[[bytes], E],
         *,
         read_timeout: float,
         accepted: Callable[[], None],
@@ -46,10 +44,9 @@ class Stream(Generic[E]):
         self._transport = transport
         self._path = path
         self._headers = headers
-        self._read_event = read
         self._read_timeout = read_timeout
         self._accepted = accepted
-        self._waiting: deque[list[E] | Answer | BaseException | None] = deque()
+        self._waiting: deque[list[bytes] | Answer | BaseException | None] = deque()
         self._news = asyncio.Event()
         self._told = False
         self._loop = asyncio.get_running_loop()
@@ -58,7 +55,7 @@ class Stream(Generic[E]):
         self._response: urllib3.BaseHTTPResponse | None = None
         threading.Thread(target=self._run, name="kubernetes watch", daemon=True).start()
 
-    async def __aiter__(self) -> AsyncIterator[list[E] | Answer]:
+    async def __aiter__(self) -> AsyncIterator[list[bytes] | Answer]:
         while True:
             await self._news.wait()
             self._news.clear()
@@ -111,11 +108,11 @@ class Stream(Generic[E]):
     def _read_events(self, response: urllib3.BaseHTTPResponse) -> None:
         framing = framing_of(response.headers.get("content-type", ""))
         for piece in pieces(response):
-            events: list[E] = []
+            events: list[bytes] = []
             try:
                 for event in framing.cut(piece):
-                    events.append(self._read_event(event))
-            except (msgspec.DecodeError, ValueError) as error:
+                    events.append(event)  # those before a bad one count
+            except ValueError as error:
                 raise NotUnderstood(str(error)) from error
             finally:
                 if events:
@@ -125,7 +122,7 @@ class Stream(Generic[E]):
         if not self._stopped:
             self._accepted()
 
-    def _put(self, item: list[E] | Answer | BaseException | None) -> None:
+    def _put(self, item: list[bytes] | Answer | BaseException | None) -> None:
         self._waiting.append(item)
         if not self._told:  # one word is enough for all that waits
             self._told = True

@@ -307,19 +307,37 @@ async def test_what_comes_before_a_broken_event_is_given_first(
         await anext(watch)
 
 
+async def test_events_end_where_they_end_and_not_where_chunks_do(serve: Serve) -> None:
+    events = [b"a" * 3, b"b" * 200_000, b"c", b"d" * 4096, b"e"]
+    stream = b"".join(map(framed, events))
+    sizes = (1, 2, 5, 100_000, 7, 30_000)
+    parts = [stream[sum(sizes[:n]) : sum(sizes[: n + 1])] for n in range(len(sizes))]
+    parts.append(stream[sum(sizes) :])
+    chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in parts]
+    headers = {**PROTOBUF, "transfer-encoding": "chunked"}
+    server = serve(lambda _: Reply(body=[*chunks, b"0\r\n\r\n"], headers=headers))
+    assert [one async for one in watched(server.client())] == events
+
+
+async def test_a_chunk_that_is_cut_off_is_an_error_after_what_came(serve: Serve) -> None:
+    whole = framed(b"1")
+    chunks = [b"%x\r\n%b\r\n" % (len(whole), whole), b"%x\r\n%b" % (len(whole), whole[:-1])]
+    headers = {**PROTOBUF, "transfer-encoding": "chunked"}
+    server = serve(lambda _: Reply(body=chunks, headers=headers))
+    watch = server.client().watch("/x", int, {}, read_timeout=5)
+    assert await anext(watch) == [1]
+    with pytest.raises(KubernetesError, match=r"WATCH /x: the connection to .* broke"):
+        await anext(watch)
+
+
 async def test_events_that_come_while_nobody_looks_wait_in_order(serve: Serve) -> None:
-    sent, count = threading.Event(), 500
+    count = 500
     frames = [framed(str(number).encode()) for number in range(count)]
     server = serve(lambda _: Reply(body=frames, headers=PROTOBUF))
-
-    def read(event: bytes) -> int:
-        if int(event) == count - 1:
-            sent.set()
-        return int(event)
-
-    watch = server.client().watch("/x", read, {}, read_timeout=5)
+    watch = server.client().watch("/x", int, {}, read_timeout=5)
     first = await anext(watch)
-    await asyncio.to_thread(sent.wait)
+    reader = next(one for one in threading.enumerate() if one.name == "kubernetes watch")
+    await asyncio.to_thread(reader.join)
     rest = [event async for events in watch for event in events]
     assert [*first, *rest] == list(range(count))
 
