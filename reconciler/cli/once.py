@@ -12,6 +12,7 @@ import msgspec
 
 from reconciler import settings as settings_module
 from reconciler.cli import output, wiring
+from reconciler.cli.memory import economise
 from reconciler.delivery.deliver import Delivered, Delivery
 from reconciler.errors import LeaseLostError, ReconcilerError, UsageError
 from reconciler.inventory.live import LiveSource
@@ -42,6 +43,7 @@ class _Parts(NamedTuple):
 
 async def run(arguments: argparse.Namespace) -> int:
     """Exit status: 0 when everything is recorded and told, 1 when something is left."""
+    economise()
     async with _parts(arguments) as parts:
         if arguments.dry_run:
             output.preview(await parts.reconciler.preview(parts.project), arguments.output)

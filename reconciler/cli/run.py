@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from reconciler import settings as settings_module
 from reconciler.cli import wiring
+from reconciler.cli.memory import economise
 from reconciler.errors import KubernetesError, LeaseLostError
 from reconciler.inventory.watched import WatchedSource
 from reconciler.kube import lease as leases
@@ -36,6 +37,7 @@ _LOG = logging.getLogger(__name__)
 
 async def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT."""
+    economise()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=LOG_FORMAT)
     settings = settings_module.load()
     client = Client.connect(arguments.context, kubeconfig=arguments.kubeconfig)

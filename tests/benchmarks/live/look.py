@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+from reconciler.cli.memory import economise
 from reconciler.inventory.fold import fold
 from reconciler.inventory.watched import WatchedSource
 from reconciler.kube.client import Client
@@ -21,6 +22,7 @@ from tests.benchmarks.measure import cpu
 
 
 async def look(kubeconfig: Path) -> dict[str, float]:
+    economise()  # as the operator does
     for late in ("client.configuration", "client.rest", "config.kube_config"):
         part(late)  # imported when a connection is made
     began, before = time.perf_counter(), cpu()

@@ -1,0 +1,22 @@
+"""The C library's memory, as it suits a program that reads large answers in many short-lived threads."""
+
+import ctypes
+
+_M_MMAP_THRESHOLD, _M_ARENA_MAX = -3, -8  # malloc.h
+
+LARGE = 256 * 1024
+"""Bytes from which on a block is the system's own: pages of lists and bodies of releases are megabytes."""
+
+
+def economise() -> None:
+    """Give large blocks back as soon as they are freed, and let all threads share one heap.
+
+    By itself glibc takes a first large block that is freed for a sign that such blocks come and go, and keeps
+    the next ones in the heap of whichever thread asked for them, with what is small and stays in between: of
+    4,000 pods and 400 releases, read and told from nothing, 99 MB were left where 75 are in use. For threads
+    that wait for each other anyway heaps of their own gain nothing. Other C libraries are left as they are.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, LARGE)
+        mallopt(_M_ARENA_MAX, 1)

@@ -1,0 +1,58 @@
+"""What becomes of large blocks of memory, in processes of their own; how it is on Linux with glibc."""
+
+import subprocess
+import sys
+
+LARGE_BLOCKS = """
+import sys
+from pathlib import Path
+from reconciler.cli.memory import economise
+
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+if sys.argv[1] == "economise":
+    economise()
+bytearray(8_000_000)  # freed: a sign that such come and go
+before, kept = resident(), []
+for _ in range(10):
+    page = bytearray(b"x" * 4_000_000)
+    kept.append(bytearray(1_000))
+    del page
+print(resident() - before)
+"""
+
+THREADS = """
+import ctypes, sys, threading
+from reconciler.cli.memory import economise
+
+if sys.argv[1] == "economise":
+    economise()
+together, kept = threading.Barrier(4), []
+
+def work():
+    together.wait()
+    kept.append(bytearray(100_000))
+    together.wait()
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+ctypes.CDLL(None).malloc_stats()
+"""
+
+
+def ran(program: str, how: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-c", program, how], capture_output=True, text=True, check=True)
+
+
+def test_large_blocks_are_given_back_when_they_are_freed() -> None:
+    assert int(ran(LARGE_BLOCKS, "economise").stdout) < 1_000_000
+    assert int(ran(LARGE_BLOCKS, "as it is").stdout) > 3_000_000
+
+
+def test_threads_share_one_heap() -> None:
+    assert "Arena 1:" not in ran(THREADS, "economise").stderr
+    assert "Arena 1:" in ran(THREADS, "as it is").stderr
