@@ -163,6 +163,8 @@ async def test_many_are_read_by_a_list_in_pages(there: Stored, driver: Kind, in_
 async def test_few_are_asked_for_one_by_one(there: Stored, in_protobuf: bool) -> None:
     there.revisions, there.in_protobuf = releases(FEWEST_LISTED - 1), in_protobuf
     assert await there.read()
+    # As they are known to be, or newer: from the server's memory.
+    assert {one.query["resourceVersion"] for one in there.server.requests} == {"5"}
     assert set(there.found.values()) == {one.name for one in there.revisions}
     assert there.asked == {"get": FEWEST_LISTED - 1}
 
