@@ -8,7 +8,7 @@ Where owners are forbidden, which lasts, an object that is still there stays wit
 else becomes of what a look could not see is said in ``judge``.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
 from reconciler.inventory.app_uuid import fault
@@ -211,8 +211,8 @@ class Folding:
         at, last = self._at(cluster_uuid, policy, gaps), self._last
         touched = self._changed | self.index.changed
         inventory: Inventory | None = None
-        if last is not None and last.at is at and last.previous is previous and last.adopted == adopted:
-            inventory = self._again(last, touched)
+        if last is not None and last.at is at and last.adopted == adopted:
+            inventory = self._again(last, previous, touched)
         self._changed.clear()
         self.index.changed.clear()
         if inventory is None:
@@ -220,17 +220,24 @@ class Folding:
         self._last = _Last(at, previous, adopted, inventory)
         return inventory
 
-    def _again(self, last: "_Last", touched: Collection[AppKey | None]) -> Inventory | None:
-        """The last inventory, as those that were touched are now; None where that is not all there is to
-        it. It costs what they cost."""
-        if self._came_or_went or last.at.gaps:
+    def _again(
+        self, last: "_Last", previous: Mapping[AppKey, App], touched: Set[AppKey | None]
+    ) -> Inventory | None:
+        """The last inventory, as those that were touched, or recorded anew, are now; None where that is not
+        all there is to it. It costs what they cost."""
+        recorded = _recorded_anew(last.previous, previous)
+        if self._came_or_went or last.at.gaps or recorded is None or not recorded <= self._memos.keys():
             return None
+        touched = touched | recorded
         judged = {}
         for key in touched:
             memo = self._memos.get(key) if key is not None else None
             if key is None or memo is None:
                 continue
-            again = _Memo(memo.basis, self._judged(key, memo.basis))
+            basis = memo.basis
+            if key in recorded:
+                basis = basis._replace(last=previous[key])
+            again = _Memo(basis, self._judged(key, basis))
             judged[key], self._memos[key] = (memo.judged, again.judged), again
         if len(judged) == len(touched):
             return patched(last.inventory, judged)
@@ -339,6 +346,15 @@ class Folding:
 
     def _in(self, namespace: str) -> Iterator[AppKey]:
         return (key for key in self._releases if key.namespace == namespace)
+
+
+def _recorded_anew(before: Mapping[AppKey, App], now: Mapping[AppKey, App]) -> Set[AppKey] | None:
+    """The apps whose record is another value; None where some came into it or left it."""
+    if before is now:
+        return frozenset()
+    if before.keys() != now.keys():
+        return None
+    return {key for key, app in now.items() if app is not before[key]}
 
 
 def _owned(apps: Mapping[AppKey, App]) -> Iterator[tuple[Ref, AppKey]]:
