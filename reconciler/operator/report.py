@@ -179,6 +179,8 @@ def line(result: Result) -> str:
         parts.append(f"{len(result.waiting)} waiting")
     if result.braking.course.holds:
         parts.append(f"the removal of {counted(len(result.braking.keys), 'app')} held")
+    if result.differences:
+        parts.append(f"{counted(result.differences, 'missed change')} put right since the start")
     return ", ".join(parts)
 
 

@@ -175,6 +175,10 @@ class TestNotices:
         (make_result(), "1 app seen"),
         (make_result(changed=True), "1 app seen, recorded 3218124868: upgrade default/test"),
         (make_result(waiting=True), "1 app seen, 1 waiting"),
+        (
+            msgspec.structs.replace(make_result(), differences=2),
+            "1 app seen, 2 missed changes put right since the start",
+        ),
         (make_result(stopped=True), "stopped, as the project says"),
         (make_result(failure=TestNotices.FAILURE), "recording failed (StoreUnavailable): away"),
     ],
