@@ -155,7 +155,11 @@ class Audit:
 
     def _looked(self, look: Look) -> None:
         self.counts.looks += 1
-        present = frozenset(AppKey(release.namespace, release.name) for release in look.releases)
+        newest = {
+            AppKey(release.namespace, release.name): release.status
+            for release in sorted(look.releases, key=lambda release: int(release.version))
+        }
+        present = frozenset(key for key, status in newest.items() if status != "uninstalled")
         self._looks.append(Sight(present, frozenset(g.namespace for g in look.gaps if g.kind in PROVING)))
 
     def _recorded(self, recorded: Recorded) -> None:

@@ -5,16 +5,14 @@ What should be told is judged by a model of its own (``expected``), as in the si
 ``EXAMPLES=2000 pytest tests/chain/test_anything.py``.
 """
 
-import asyncio
 import os
-from collections.abc import Awaitable
+import shutil
 from contextlib import suppress
 
 import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     invariant,
     precondition,
@@ -23,116 +21,33 @@ from hypothesis.stateful import (
 )
 
 from reconciler.errors import LedgerError
-from reconciler.inventory.objects import Gap, Kind
 from reconciler.model import AppKey
 from reconciler.project import Duration, Match, PushSpec, Rule
 from tests.chain import expected
-from tests.chain.audit import Audit
+from tests.chain.anything import APPS, BY_HAND, NAMES, NAMESPACES, Machine
 from tests.chain.decisions import EVERYTHING, RULES
-from tests.chain.endpoint import Endpoint, Mode
+from tests.chain.endpoint import Mode
 from tests.chain.faults import Crash, When
 from tests.chain.weather import FAULTS
-from tests.chain.world import EMAIL, ConfigMapDisk, World
-from tests.web.world import RecordingReceiver
 
-NAMES = ["shop/web", "shop/db", "shop/mail", "ops/web", "ops/db", "ns-11/web"]
-APPS = st.sampled_from(NAMES)
-NAMESPACES = st.sampled_from(["shop", "ops", "ns-11"])
-SEEN = st.sampled_from([True, True, False])
-"""Whether somebody looks before the next thing happens."""
 LASTING = st.sampled_from([False, False, True])
-BY_HAND = st.sampled_from(
-    [
-        {"image": "web:a"}, {"image": "web:b"}, {"pods": 2}, {"pods": 1}, {"phase": "Pending"},
-        {"phase": "Running"}, {"ports": (80, 443)}, {"ports": (80,)}, {"sizes": (5,)}, {"sizes": ()},
-        {"hosts": ("a.example.com",)}, {"hosts": ("b.example.com",)}, {"hosts": ()},
-    ]
-)  # fmt: skip
 WHENS = st.sampled_from(When)
 MODES = st.sampled_from([mode for mode in Mode if mode is not Mode.SILENT])  # which takes its time
 
 
-class Anything(RuleBasedStateMachine):
-    def __init__(self) -> None:
-        super().__init__()
-        self.runner = asyncio.Runner()
-        self.site = Endpoint(RecordingReceiver())
-        self.run(self.site.set(Mode.OPEN))
-        self.world = World(ConfigMapDisk(), RecordingReceiver(), self.site.url)
-        self.world.cluster.empty |= {"shop", "ops", "ns-11"}
-        self.refused: set[AppKey] = set()
-        self.audit = Audit(self.world.clock, EMAIL)
-        self.audit.refused = self.refused.__contains__
-        self.audit.hidden = lambda key: self.world.cluster.lies and self.there(str(key))
-        self.site.arrived, self.world.faults.seen = self.audit.arrived, self.audit.seen
-        self.site.refuses = lambda body: 400 if expected.app_of(body) in self.refused else 0
-
-    def run(self, work: Awaitable[object]) -> None:
-        async def whole() -> object:
-            return await work
-
-        self.runner.run(whole())
-
+class Anything(Machine):
     @initialize(
-        settle=st.sampled_from([0, 5]), on=st.sampled_from(["AnyChange", "HelmUpdate"]), apps=st.sets(APPS)
+        settle=st.sampled_from([0, 5]),
+        on=st.sampled_from(["AnyChange", "HelmUpdate"]),
+        apps=st.sets(APPS),
+        live=st.booleans(),
     )
-    def begin(self, settle: int, on: str, apps: set[str]) -> None:
+    def begin(self, settle: int, on: str, apps: set[str], live: bool) -> None:
+        self.world.live = live
         self.world.spec(settle=Duration(seconds=settle))
         self.decide(on=on)
-        self.world.cluster.install(*sorted(set(NAMES) - apps))
+        self.install(*sorted(set(NAMES) - apps))
         self.work_if(True)
-
-    # The cluster
-
-    def there(self, app: str) -> bool:
-        return AppKey.parse(app) in self.world.cluster.releases
-
-    @rule(app=APPS, seen=SEEN)
-    def install_or_upgrade(self, app: str, seen: bool) -> None:
-        (self.world.cluster.upgrade if self.there(app) else self.world.cluster.install)(app)
-        self.work_if(seen)
-
-    @rule(seen=SEEN)
-    def install_all(self, seen: bool) -> None:
-        self.world.cluster.install(*(app for app in NAMES if not self.there(app)))
-        self.work_if(seen)
-
-    @rule(app=APPS, seen=SEEN)
-    def uninstall(self, app: str, seen: bool) -> None:
-        if self.there(app):
-            self.world.cluster.uninstall(app)
-            self.work_if(seen)
-
-    @rule()
-    def uninstall_all(self) -> None:
-        self.world.cluster.uninstall(*map(str, self.world.cluster.releases))
-
-    @rule(app=APPS, change=BY_HAND, seen=SEEN)
-    def change_by_hand(self, app: str, change: dict[str, object], seen: bool) -> None:
-        if self.there(app):
-            self.world.cluster.change(app, **change)
-            self.work_if(seen)
-
-    @rule(app=APPS, status=st.sampled_from(["deployed", "failed", "pending-upgrade", "uninstalling"]))
-    def be_on_its_way(self, app: str, status: str) -> None:
-        if self.there(app):
-            self.world.cluster.change(app, status=status)
-
-    @rule(namespace=NAMESPACES, value=st.sampled_from(["", "one", "two"]), seen=SEEN)
-    def change_the_app_uuids(self, namespace: str, value: str, seen: bool) -> None:
-        if value:
-            self.world.cluster.uuid(namespace, value)
-        else:
-            self.world.cluster.secrets.pop(namespace, None)
-        self.work_if(seen)
-
-    @rule(kind=st.sampled_from(list(Kind)), where=st.sampled_from(["", "shop"]), forbidden=st.booleans())
-    def see_less(self, kind: Kind, where: str, forbidden: bool) -> None:
-        self.world.cluster.gaps = (*self.world.cluster.gaps, Gap(kind, where, forbidden))
-
-    @rule()
-    def see_nothing(self) -> None:
-        self.world.cluster.away = True
 
     @rule()
     def look_at_a_cluster_that_says_it_is_empty(self) -> None:
@@ -170,6 +85,26 @@ class Anything(RuleBasedStateMachine):
     def change_the_rules(self, on: str, rules: tuple[expected.Rule, ...]) -> None:
         self.decide(on=on, rules=rules)
 
+    @rule(settle=st.sampled_from([0, 5]))
+    def change_how_long_to_wait(self, settle: int) -> None:
+        self.world.spec(settle=Duration(seconds=settle))
+
+    @rule()
+    def confirm_removals(self) -> None:
+        """Those that were held when somebody looked last, if there were any."""
+        if self.world.results and (left := self.world.result.braking.left):
+            self.world.annotate(confirm_removals=left)
+
+    @rule()
+    def make_the_project_anew(self) -> None:
+        """It is deleted, which the process notices, and made again."""
+        if self.world.process is not None:
+            self.world.process.reconciler.rest()
+            with suppress(LedgerError):
+                self.run(self.world.deliver())
+        self.world.spec(first=True, settle=self.world.project.spec.settle)
+        self.decide()
+
     # What fails
 
     @rule(what=st.sampled_from(sorted(FAULTS)), lasting=LASTING)
@@ -192,7 +127,7 @@ class Anything(RuleBasedStateMachine):
     ) -> None:
         """What was sent and not answered is not so any more, or is another app by now."""
         if not self.there(app):
-            self.world.cluster.install(app)
+            self.install(app)
             self.work_if(True)
         before = self.world.cluster[app]
         self.world.cluster.change(app, **change)
@@ -200,6 +135,14 @@ class Anything(RuleBasedStateMachine):
         self.world.cluster.change(app, **{name: getattr(before, name) for name in change})
         if uuid:
             self.world.cluster.uuid(AppKey.parse(app).namespace, f"after {mode.name}")
+        self.work_if(True)
+
+    @rule(known=st.booleans())
+    def change_the_token(self, known: bool) -> None:
+        self.tokens += 1
+        self.site.token = f"token-{self.tokens}"
+        if known:
+            self.know_the_token()
         self.work_if(True)
 
     @rule(app=APPS)
@@ -212,26 +155,45 @@ class Anything(RuleBasedStateMachine):
         self.world.cluster.gaps, self.world.cluster.away = (), False
         self.world.faults.errors.clear()
         self.refused.clear()
+        self.know_the_token()
         self.run(self.site.set(Mode.OPEN))
 
-    @precondition(lambda self: self.audit.is_told_as_recorded())  # only the ledger knows a former UUID
+    @precondition(lambda self: self.may_lose_the_ledger)
     @rule()
     def lose_the_ledger(self) -> None:
         self.world.disk.lose_ledger()
+
+    @rule()
+    def back_up(self) -> None:
+        self.backup = self.disk.save()
+
+    @precondition(lambda self: self.backup is not None and self.may_lose_the_ledger)
+    @rule()
+    def restore_the_ledger(self) -> None:
+        self.disk.restore_ledger(self.backup)
+
+    @property
+    def may_lose_the_ledger(self) -> bool:
+        """Only the ledger knows a former UUID, and what there was before the store was lost."""
+        return self.has_history and self.audit.is_told_as_recorded()
+
+    @precondition(lambda self: not self.audit.policy.stop)
+    @rule(older=st.booleans())
+    def lose_the_store(self, older: bool) -> None:
+        """``older``: it is as it was when it was backed up."""
+        self.be_well_for_a_while()
+        self.has_history = False
+        if older and self.backup is not None:
+            self.disk.restore_store(self.backup)
+        else:
+            self.disk.lose_store()
+        self.work_if(True)
 
     # The process
 
     @rule()
     def work(self) -> None:
         self.run(self._step())
-
-    def work_if(self, seen: bool) -> None:
-        """Look, and look again when what has just changed has settled."""
-        if seen:
-            self.run(self._step())
-            if settle := self.world.project.spec.settle.total_seconds():
-                self.world.clock.advance(settle)
-                self.run(self._step())
 
     @rule()
     def work_until_it_waits(self) -> None:
@@ -270,7 +232,7 @@ class Anything(RuleBasedStateMachine):
         """Nothing fails any more, what was rejected is tried again, and what goes on comes to an end."""
         self.be_well()
         for app in self.world.cluster.releases:
-            self.world.cluster.change(str(app), status="deployed", phase="Running")
+            self.world.cluster.change(str(app), status="deployed", phase="Running", broken="")
 
         async def quiet() -> None:
             await self.world.start()
@@ -281,10 +243,6 @@ class Anything(RuleBasedStateMachine):
 
         self.run(quiet())
         assert self.audit.owing() == []
-
-    async def _step(self) -> None:
-        with suppress(LedgerError):  # as the loop does
-            await self.world.step()
 
     # What always holds
 
@@ -310,6 +268,7 @@ class Anything(RuleBasedStateMachine):
             self.run(self.world.stop())
             self.run(self.site.close())
             self.runner.close()
+            shutil.rmtree(self.folder)
 
 
 def test_whatever_happens_nobody_is_told_a_lie_and_it_ends_right_when_all_is_well_again() -> None:

@@ -129,6 +129,7 @@ class ConfigMapDisk:
     def __init__(self) -> None:
         self.faults = Faults()
         self.items = StandIn()
+        self._restored = 0
         self.access = FaultyAccess(self.items, self.faults)
 
     def store(self) -> Store:
@@ -156,9 +157,18 @@ class ConfigMapDisk:
     def restore_ledger(self, saved: Any) -> None:
         """The ledger as a backup has it: other objects, with UIDs of their own."""
         self.lose_ledger()
-        for place, item in saved.items():
-            if item.name.startswith("hossted-ledger"):
-                self.items.items[place] = msgspec.structs.replace(item, uid=f"restored-{item.uid}")
+        self._restore("hossted-ledger", saved)
+
+    def restore_store(self, saved: Any) -> None:
+        """The store likewise."""
+        self.lose_store()
+        self._restore("hossted-state", saved)
+
+    def _restore(self, prefix: str, saved: Any) -> None:
+        self._restored += 1  # each time they have other UIDs, as on a server
+        for item in saved.values():
+            if item.name.startswith(prefix):
+                self.items.put(msgspec.structs.replace(item, uid=f"restored-{self._restored}-{item.uid}"))
 
     def check(self) -> None:
         """The store verifies its digests whenever it is read."""
@@ -209,7 +219,7 @@ class Process:
 
 class World:
     """``token``: what the next process sends, unless it is in ``token_file``; ``url``: of the API, "" for
-    none, for the next process."""
+    none, for the next process. ``live``: looks are in passing, wherever a whole round is not due."""
 
     def __init__(self, disk: Disk, receiver: RecordingReceiver, url: str) -> None:
         self.clock = VirtualClock()
@@ -220,6 +230,7 @@ class World:
         self.token = TOKEN
         self.token_file: Path | None = None
         self.push_timeout = 10.0
+        self.live = False
         self.faults = disk.faults
         self.random = Random(3)
         self.starts = 0
@@ -266,7 +277,8 @@ class World:
         """One reconcile, and the status that it gives."""
         process = self.process or await self.start()
         self.clock.advance(0.5)
-        self._keep(await process.reconciler.reconcile(self.project))
+        in_passing = self.live and bool(self.results) and self.result.failure is None  # as the loop does
+        self._keep(await process.reconciler.reconcile(self.project, in_passing=in_passing))
         return self.result
 
     async def deliver(self) -> Delivered | None:
