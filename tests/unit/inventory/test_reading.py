@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from reconciler.inventory.bodies import FEWEST_LISTED
 from reconciler.inventory.fold import Folding
 from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Kind, StoredRelease
@@ -21,6 +22,7 @@ from tests.unit.inventory.test_live import payload
 from tests.unit.kube.server import Reply, Request, Server, status
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+MANY = range(FEWEST_LISTED)
 WEB, OTHER = AppKey("shop", "web"), AppKey("shop", "other")
 SECRET = Ref(Kind.RELEASE_SECRETS, "shop", "sh.helm.release.v1.web.v1")
 
@@ -64,10 +66,19 @@ class Bench:
     def _answer(self, request: Request) -> Reply:
         if self.answers:
             return self.answers.pop(0)()
+        if "limit" in request.query:
+            return self.listed_bodies()
         if request.path.endswith("/uuid"):
             value = base64.b64encode(b"A-1").decode()
             return Reply(body={"metadata": {"uid": "u"}, "data": {"uuid": value}})
         return Reply(body={"metadata": {"uid": "1"}, "data": {"release": payload("web", "web")}})
+
+    def listed_bodies(self) -> Reply:
+        items = [
+            {"metadata": {"uid": f"u-{number}"}, "data": {"release": payload(f"app-{number}", "web")}}
+            for number in MANY
+        ]
+        return Reply(body={"metadata": {}, "items": items})
 
     def inventory(self) -> Inventory:
         return self.folding.inventory(
@@ -149,3 +160,55 @@ async def test_what_failed_and_was_replaced_is_not_remembered(bench: Bench) -> N
     bench.reading.put_release(msgspec.structs.replace(listed(), resource_version="6"))
     await bench.reading.caught_up()
     assert len(bench.server.requests) == 2
+
+
+def many() -> list[ListedRelease]:
+    def of(number: int) -> ListedRelease:
+        one = listed(f"app-{number}", f"u-{number}")
+        object_name = f"sh.helm.release.v1.app-{number}.v1"
+        return ListedRelease(msgspec.structs.replace(one.release, object_name=object_name), "5")
+
+    return [of(number) for number in MANY]
+
+
+async def test_many_that_are_due_at_once_are_read_by_a_list(bench: Bench) -> None:
+    for one in many():
+        bench.reading.put_release(one)
+    await bench.reading.caught_up()
+    assert {key.name for key in bench.inventory().apps} == {f"app-{number}" for number in MANY}
+    assert [one.path for one in bench.server.requests] == ["/api/v1/secrets"]
+    bench.reading.put_release(listed())
+    await bench.reading.caught_up()
+    assert len(bench.server.requests) == 2
+
+
+async def test_what_has_gone_while_many_were_read_is_not_there(bench: Bench) -> None:
+    ones = many()
+    loop = asyncio.get_running_loop()
+
+    def drop() -> None:
+        bench.reading.drop_release(_ref(ones[0]), ones[0])
+
+    def answer() -> Reply:
+        loop.call_soon_threadsafe(drop)
+        return bench.listed_bodies()
+
+    bench.answers = [answer]
+    for one in ones:
+        bench.reading.put_release(one)
+    await bench.reading.caught_up()
+    await bench.reading.caught_up()
+    assert {key.name for key in bench.inventory().apps} == {f"app-{number}" for number in MANY[1:]}
+
+
+async def test_where_not_all_may_be_read_each_is_asked_for(bench: Bench) -> None:
+    bench.without = None
+    for one in many():
+        bench.reading.put_release(one)
+    await bench.reading.caught_up()
+    assert len(bench.server.requests) == len(MANY)
+    assert not any("limit" in one.query for one in bench.server.requests)
+
+
+def _ref(one: ListedRelease) -> Ref:
+    return Ref(Kind.RELEASE_SECRETS, "shop", one.release.object_name)
