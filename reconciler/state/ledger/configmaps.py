@@ -8,8 +8,8 @@ its data (edited), or that one is missing.
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 
 import msgspec
 
@@ -75,6 +75,7 @@ class ConfigMapLedger:
         self._name = name
         self._root = f"{name}-shard"
         self._state: _State | None = None
+        self._writing: _State | None = None
         self._lock = asyncio.Lock()
 
     @property
@@ -83,7 +84,8 @@ class ConfigMapLedger:
 
     @property
     def known(self) -> LedgerView | None:
-        return None if self._state is None else self._state.view
+        state = self._state or self._writing
+        return None if state is None else state.view
 
     async def load(self) -> LedgerView:
         """One list of all ConfigMaps of the ledger: the server's state at one moment."""
@@ -95,8 +97,7 @@ class ConfigMapLedger:
         self, entries: Mapping[AppKey, Entry | None], facts: LedgerFacts | None = None
     ) -> LedgerView:
         """As ``Ledger.write``: one request a shard, and some more when a shard is made or split."""
-        async with self._lock:
-            state = await self._take()
+        async with self._taken() as state:
             wanted = bounded(facts) if facts is not None else state.facts.facts
             changed = {key: entry for key, entry in entries.items() if state.entries.get(key) != entry}
             if changed or wanted != state.facts.facts:
@@ -107,13 +108,11 @@ class ConfigMapLedger:
                         await self._put_facts(state, document)
                     for bits, some in _by_leaf(state, changed).items():
                         await self._put_entries(state, bits, some)
-            self._state = state
             return state.view
 
     async def settle_suspicion(self) -> LedgerView:
         """As ``Ledger.settle_suspicion``: UIDs are written anew, and data is taken from other managers."""
-        async with self._lock:
-            state = await self._take()
+        async with self._taken() as state:
             if state.suspect:
                 with self._converted():
                     if state.facts_at is None or not state.facts.suspect:
@@ -126,22 +125,30 @@ class ConfigMapLedger:
                     )
                     await self._put_facts(state, settled, own=True)
                     state.evidence = False
-            self._state = state
             return state.view
 
     def shard_of(self, key: AppKey) -> str:
         """The bits of the leaf that has the key; "" before the ledger was loaded."""
-        return shards.leaf_of(self._state.leaves, key) if self._state else ""
+        state = self._state or self._writing
+        return shards.leaf_of(state.leaves, key) if state else ""
 
     async def close(self) -> None:
         """Nothing to let go of: the requests are the client's."""
 
     # Reading
 
-    async def _take(self) -> _State:
-        """What we know, for a write: after one that fails nothing is known, and it is read again."""
-        state, self._state = self._state, None
-        return state or await self._read()
+    @asynccontextmanager
+    async def _taken(self) -> AsyncIterator[_State]:
+        """What we know, for a write, during which it is what is durable so far: after one that fails nothing
+        is known, and it is read again."""
+        async with self._lock:
+            state, self._state = self._state, None
+            state = self._writing = state or await self._read()
+            try:
+                yield state
+            finally:
+                self._writing = None
+            self._state = state
 
     async def _read(self) -> _State:
         with self._converted():

@@ -138,6 +138,32 @@ async def test_a_writer_who_knows_a_shard_only_as_it_was_before_the_split_fails(
     assert (await stale.load()).entries == BEFORE | SPLITS
 
 
+async def test_during_a_write_it_is_known_as_far_as_it_is_durable_and_after_one_that_fails_it_is_not() -> (
+    None
+):
+    access = StandIn()
+    await settled(access, BEFORE)
+    seen: list[Mapping[AppKey, Entry] | None] = []
+
+    def known() -> Mapping[AppKey, Entry] | None:
+        return ledger.known.entries if ledger.known else None
+
+    class Looking(Faulty):
+        async def replace_config_map(self, wanted: ConfigMap) -> ConfigMap:
+            seen.append(known())
+            return await super().replace_config_map(wanted)
+
+    ledger = ConfigMapLedger(Looking(access, 1, error=KubernetesError("away")), NAMESPACE)
+    assert known() is None
+    await ledger.load()
+    after = (await ledger.write({key(0): bulky("s")})).entries
+    assert known() == after
+    with pytest.raises(LedgerError):
+        await ledger.write({key(0): bulky("t")})
+    assert seen == [BEFORE, after]
+    assert known() is None
+
+
 async def test_two_writers_who_split_at_once_do_not_mix_their_children() -> None:
     access = StandIn()
     await settled(access, BEFORE)
