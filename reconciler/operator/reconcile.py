@@ -30,7 +30,7 @@ from reconciler.policy import quiet
 from reconciler.policy.approval import REQUIRED, Approval
 from reconciler.policy.brake import NOTHING
 from reconciler.policy.entry import LedgerView
-from reconciler.policy.plan import Plan, plan
+from reconciler.policy.plan import Plan, Settled, plan
 from reconciler.policy.rules import rules_of
 from reconciler.project import Project, Spec
 from reconciler.state.store import Recorded, Store
@@ -96,6 +96,7 @@ class Reconciler:
         self._known: Known | None = None
         self._approvals = Approvals(leadership.ledger)
         self._braking = NOTHING
+        self._settled: Settled = {}
 
     async def reconcile(self, project: Project, *, in_passing: bool = False) -> Result:
         """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
@@ -119,7 +120,9 @@ class Reconciler:
             stage = Stage.RECORD
             if look is not None:
                 names = {(release.namespace, release.name) for release in look.releases}
-                result = msgspec.structs.replace(result, gaps=look.gaps, releases=len(names))
+                result = msgspec.structs.replace(
+                    result, gaps=look.gaps, releases=len(names), differences=look.differences
+                )
                 seen = await self._pass(project, policy, look, result) if in_passing else None
                 if seen is not None:
                     return seen
@@ -410,6 +413,7 @@ class Reconciler:
             unsettled=by_key(view.facts.unsettled),
             retry_rejected_before=max(self._since, self._clock.now() - RETRY_REJECTED),
             approval=approval,
+            settled=self._settled,
         )
 
 

@@ -44,6 +44,11 @@ class Plan(msgspec.Struct, frozen=True):
     held: Mapping[AppKey, Held]
 
 
+Settled = dict[AppKey, tuple[App, Entry]]
+"""Apps of which there was nothing to tell, and the entries that said so: while both are the same values,
+there still is nothing, unless the app is gone."""
+
+
 def plan(
     recorded: Mapping[AppKey, App],
     entries: Mapping[AppKey, Entry],
@@ -54,19 +59,29 @@ def plan(
     unsettled: Mapping[AppKey, str],
     retry_rejected_before: datetime,
     approval: Approval | None = None,
+    settled: Settled | None = None,
 ) -> Plan:
     """Compare what is approved with what the API knows.
 
     ``is_gone``: whether a complete, permitted look at the cluster did not find the app; ``unsettled``: the
     digests of apps as they were recorded before they had settled in the wake of a Helm change;
     ``retry_rejected_before``: what was rejected earlier than this is tried again; ``approval``: what people
-    approved, None where everything that is recorded is.
+    approved, None where everything that is recorded is; ``settled``: what the plans before found, kept up to
+    date here, so that a plan costs what has changed.
     """
     pushes: list[Push] = []
     held: dict[AppKey, Held] = {}
     known = recorded.keys() | entries.keys()
     if approval is not None:
         known |= approval.apps.keys() | approval.refused.keys()
+    settled = {} if settled is None or approval is not None else settled
+    for key in settled.keys() - recorded.keys():
+        del settled[key]
+    known -= {
+        key
+        for key, (app, entry) in settled.items()
+        if recorded.get(key) is app and entries.get(key) is entry and not is_gone(key)
+    }
     for key in sorted(known):
         entry, app, gone = entries.get(key, EMPTY), recorded.get(key), is_gone(key)
         mark = unsettled.get(key)
@@ -80,6 +95,8 @@ def plan(
             by_rules = partial(_worth, worth=worth, unsettled=mark)
             verdict = waiting(key, entry, app, approval, by_rules) or verdict
         if verdict is None:
+            if app is not None and not gone:
+                settled[key] = (app, entry)
             continue
         verdict = _held_by_policy(key, app or approved or told(entry), policy) or verdict
         if isinstance(verdict, Held):

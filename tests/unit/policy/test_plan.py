@@ -2,11 +2,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.model import App, AppKey, MatchInEffect, PolicyInEffect, PushPolicy, RuleInEffect
 from reconciler.policy import protocol
 from reconciler.policy.entry import EMPTY, Entry
-from reconciler.policy.plan import Plan, plan
+from reconciler.policy.plan import Plan, Settled, plan
 from reconciler.policy.protocol import Reason
 from reconciler.policy.rules import Rules, rules_of
 from tests.builders import make_app
@@ -237,3 +239,37 @@ def test_apps_that_share_an_app_uuid_are_told_apart() -> None:
         retry_rejected_before=NOW,
     )
     assert [push.app for push in result.pushes] == [other.as_uninstalled()]
+
+
+OTHER = make_app("default", "other")
+STEPS: list[tuple[dict[AppKey, App], dict[AppKey, Entry], set[AppKey]]] = [
+    ({KEY: A, OTHER.key: OTHER}, {KEY: told(A), OTHER.key: told(OTHER)}, set()),
+    ({KEY: A, OTHER.key: OTHER}, {KEY: told(A), OTHER.key: told(OTHER)}, {KEY}),
+    ({KEY: B, OTHER.key: OTHER}, {KEY: told(A), OTHER.key: told(OTHER)}, set()),
+    ({KEY: B, OTHER.key: OTHER}, {KEY: told(A, B, answered=False), OTHER.key: told(OTHER)}, set()),
+    ({KEY: A, OTHER.key: OTHER}, {KEY: told(A, B, answered=False), OTHER.key: told(OTHER)}, set()),
+    ({KEY: A}, {KEY: told(A), OTHER.key: told(OTHER)}, {OTHER.key}),
+    ({KEY: A}, {KEY: told(A)}, set()),
+    ({KEY: A, OTHER.key: OTHER}, {KEY: told(A)}, set()),
+]
+
+
+@given(st.lists(st.sampled_from(range(len(STEPS))), max_size=8))
+def test_what_the_plans_before_found_changes_nothing_of_the_next_one(steps: list[int]) -> None:
+    settled: Settled = {}
+    for recorded, entries, gone in (STEPS[step] for step in steps):
+
+        def planned_with(memory: Settled | None) -> Plan:
+            return plan(
+                recorded,  # noqa: B023 - called at once
+                entries,  # noqa: B023 - likewise
+                policy=DEFAULT,
+                is_gone=gone.__contains__,  # noqa: B023 - likewise
+                worth=rules_of(DEFAULT).worth,
+                unsettled={},
+                retry_rejected_before=NOW,
+                settled=memory,
+            )
+
+        assert planned_with(settled) == planned_with(None)
+        assert settled.keys() <= recorded.keys()
