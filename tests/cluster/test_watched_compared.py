@@ -169,6 +169,33 @@ async def test_while_nothing_is_missed_nothing_ever_differs(plane: ControlPlane,
     assert watching.source.differences == 0
 
 
+async def test_connections_that_break_are_no_differences(plane: ControlPlane, tmp_path: Path) -> None:
+    """What breaks is heard later, or listed again: neither is a change that was missed."""
+    async with FaultyWay(plane, tmp_path) as way:
+        watching = Watching(way.kubeconfig(plane.kubeconfig))
+        await watching.agreed()
+
+        async def helm_works() -> None:
+            for number in range(2):
+                await do(plane, "helm", "install", "web", str(CHARTS / "web"), "--set", "replicas=3")
+                await do(plane, "helm", "upgrade", "web", str(CHARTS / "web"), "--set", "replicas=1")
+                await do(plane, "helm", "install", f"db-{number}", str(CHARTS / "tiny"))
+                await do(plane, "helm", "uninstall", "web")
+
+        work = asyncio.create_task(helm_works())
+        while not work.done():
+            way.cut(0.3)
+            await asyncio.wait({work}, timeout=0.5)  # some connections are there again by then
+            await watching.source.compare()
+        await work
+        way.honest()
+        await watching.agreed()
+        await watching.source.compare()
+        assert watching.source.differences == 0
+        assert way.done["cut"] > 0
+        await watching.close()
+
+
 async def test_a_comparison_asks_for_a_list_of_each_kind_and_for_nothing_else(
     plane: ControlPlane, watching: Watching
 ) -> None:
