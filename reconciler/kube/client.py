@@ -34,7 +34,7 @@ JSON = "application/json"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 """``Accept`` for a list without bodies: metadata only."""
 METADATA_WATCH = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
-"""``Accept`` for a watch, or one object, of the same."""
+"""``Accept`` for a watch of the same."""
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 EITHER = f"{PROTOBUF},{JSON}"
@@ -42,7 +42,7 @@ EITHER = f"{PROTOBUF},{JSON}"
 METADATA_EITHER = f"{METADATA_LIST.replace(JSON, PROTOBUF)},{METADATA_LIST}"
 """The same, for a list without bodies."""
 METADATA_WATCH_EITHER = f"{METADATA_WATCH.replace(JSON, PROTOBUF)},{METADATA_WATCH}"
-"""The same, for a watch, or one object, of which only the metadata is wanted."""
+"""The same, for a watch of metadata only."""
 
 MERGE_PATCH = "application/merge-patch+json"
 

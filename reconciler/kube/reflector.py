@@ -174,7 +174,7 @@ class Reflector(Generic[T]):
             self._read,
             params,
             read_timeout=SILENCE,
-            accept=self._resource.one_accept,
+            accept=self._resource.watch_accept,
             accepted=lambda: graces.append(loop.call_later(GRACE, self._current)),
         )
         try:

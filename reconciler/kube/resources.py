@@ -42,13 +42,8 @@ class Resource(msgspec.Struct, Generic[T], frozen=True):
         return self.reader.page
 
     @property
-    def read_one(self) -> Callable[[bytes], T]:
-        """What is kept of one object, in whichever form."""
-        return lambda body: self.reader.one(body).item
-
-    @property
-    def one_accept(self) -> str:
-        """``Accept`` for one object, and for a watch, whose events have one each."""
+    def watch_accept(self) -> str:
+        """``Accept`` for a watch."""
         return METADATA_WATCH_EITHER if self.accept == METADATA_EITHER else self.accept
 
     def path(self, namespace: str = "", name: str = "") -> str:

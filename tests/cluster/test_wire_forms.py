@@ -105,7 +105,7 @@ async def test_of_what_is_watched_the_same_is_kept_in_both_forms_and_as_of_a_lis
     for kind in KINDS:
         listed = await client.list_all(kind.path(), kind.read, kind.params(), kind.accept)
         expected = sorted(zip(listed.versions, listed.items, strict=True), key=lambda one: int(one[0]))
-        for accept in (kind.one_accept, watched_as_json(kind)):
+        for accept in (kind.watch_accept, watched_as_json(kind)):
             found = await events(client, kind, accept, len(expected), resourceVersion="0")
             assert {event.type for event in found} <= {"ADDED"}
             assert sorted(((one.version, one.item) for one in found), key=lambda one: int(one[0])) == expected
@@ -115,7 +115,7 @@ async def test_of_what_is_watched_the_same_is_kept_in_both_forms_and_as_of_a_lis
 @pytest.mark.parametrize("form", ["either", "json"])
 async def test_an_event_of_every_type(plane: ControlPlane, form: str) -> None:
     client, kind = Client.connect(kubeconfig=plane.kubeconfig), resources.UUID_SECRETS
-    accept = kind.one_accept if form == "either" else METADATA_WATCH
+    accept = kind.watch_accept if form == "either" else METADATA_WATCH
     version = (await client.list_all(kind.path(), kind.read, kind.params(), kind.accept)).resource_version
     plane.apply(secret("uuid", uuid="u-1"))
     plane.kubectl("label", "secret", "uuid", "a=b")
