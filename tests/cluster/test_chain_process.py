@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -172,12 +173,50 @@ def test_what_happens_is_recorded_and_told_at_once_whatever_the_interval_and_not
         plane.kubectl("scale", "statefulset", "test-node", "--replicas=1")
         plane.wait(lambda: len(plane.get("pods")) == 4, "a pod being gone")
         plane.wait(lambda: count(plane, mark, "leases") >= 2, "the Lease being renewed")
-        asked = [one for one in plane.api_requests(mark, user=USER) if one.verb in ("list", "watch")]
-        assert {one.resource for one in asked} <= {"configmaps"}  # the ledger, and no kind of the inventory
+        assert [one for one in plane.api_requests(mark, user=USER) if one.verb in ("list", "watch")] == []
         assert count(plane, mark, "secrets") == 2  # the bodies of two revisions
     assert program.subjects()[1:] == [
         f"upgrade default/test: bare 0.1.0, revision {revision} → {revision + 1}" for revision in (1, 2)
     ]
+
+
+OF_AN_UPGRADE = {
+    "get secrets": 1,  # the new revision's body
+    "update configmaps": 3,  # of the ledger: the revision, the mark, the answer
+    "create events": 1,
+}
+SPECS: dict[str, dict[str, object]] = {
+    "git": {"settle": "0s"},
+    "configMap": {"settle": "0s", "state": {"configMap": {}}},
+}
+IN_CONFIGMAPS = {**OF_AN_UPGRADE, "create configmaps": 2, "update configmaps": 4}  # two parts, the head
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("git", OF_AN_UPGRADE), ("configMap", IN_CONFIGMAPS)], ids=["git", "ConfigMaps"]
+)
+def test_an_upgrade_costs_the_api_server_these_requests(
+    state: str, expected: dict[str, int], program: Program
+) -> None:
+    plane = program.plane
+    install(plane)
+    began = plane.mark()
+    program.project("hossted", **SPECS[state])
+    with program.running():
+        plane.wait(lambda: program.conditions().get("Ready") == ("True", "UpToDate"), "Ready")
+        plane.wait(lambda: count(plane, began, "events"), "the Event of the first record")
+        mark = plane.mark()
+        plane.helm("upgrade", "test", BARE)
+        plane.wait(lambda: program.now()["status"]["revision"] == [2], "the status")
+        plane.wait(lambda: count(plane, mark, "events"), "the Event")
+        asked = Counter(
+            f"{one.verb} {one.resource}"
+            for one in plane.api_requests(mark, user=USER)
+            if one.resource not in ("", "leases")  # "": whether there are kinds by now that there were not
+        )
+    # One, or more where Helm takes its time: what is under way shows after two seconds.
+    assert 1 <= asked.pop("patch hosstedprojects/status") <= 3
+    assert asked == expected
 
 
 def test_the_status_is_patched_only_when_something_has_changed(program: Program) -> None:
