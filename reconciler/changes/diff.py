@@ -176,6 +176,11 @@ _PLACEHOLDERS = {Field.SERVICE_PORT: "0", Field.INGRESS_DOMAIN: ""}
 """What stands for none in a list that has an element for each: port 0, domain ""."""
 
 
+def prepare() -> None:
+    """Import now what comparing two apps needs: a fifth of a second that the first upgrade would wait for."""
+    import deepdiff  # noqa: F401, PLC0415
+
+
 def _differences(before: _Comparable, after: _Comparable) -> Iterator[_Difference]:
     # Imported when two apps differ: until then it would cost a start a tenth of a second, and 10 MB.
     from deepdiff import DeepDiff  # noqa: PLC0415

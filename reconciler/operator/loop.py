@@ -13,6 +13,7 @@ from typing import Protocol
 
 import msgspec
 
+from reconciler.changes import diff
 from reconciler.delivery.deliver import Delivered, Delivery
 from reconciler.errors import KubernetesError, NotFoundError, ReconcilerError, SpecError
 from reconciler.operator.clock import Clock, Wait, wait
@@ -81,6 +82,7 @@ class Loop:
         self._latest: tuple[Project, Result] | None = None
         self._failures = 0
         self._pace = Pace()
+        self._is_prepared = False  # for the first upgrade
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -161,6 +163,9 @@ class Loop:
         if not (in_passing and waits):
             self._to_tell.set()  # goes on while this is reported
         await self._reporter.reconciled(project, result)
+        if result.recorded is not None and not self._is_prepared:  # now that nothing is in a hurry
+            self._is_prepared = True
+            await asyncio.to_thread(diff.prepare)
         return result
 
     def _until_next(self, project: Project, result: Result) -> float:

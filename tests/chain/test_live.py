@@ -3,8 +3,12 @@
 import asyncio
 import re
 
+import msgspec
 import pytest
 
+from reconciler.inventory.objects import Look
+from reconciler.model import PolicyInEffect
+from tests.chain.cluster import StandInSource
 from tests.chain.operating import Operator
 from tests.chain.world import ConfigMapDisk, GitDisk, World
 
@@ -38,6 +42,20 @@ async def test_what_happens_is_recorded_and_told_without_any_time_passing(operat
     assert operator.world.told == ["shop/web 1 deployed", "shop/web 2 deployed"]
 
 
+async def test_what_the_first_upgrade_needs_is_imported_before_it_once(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(diff, "prepare", lambda: looks.append(operator.looks()))
+    operator.world.cluster.install("shop/web")
+    async with operator.running():
+        assert looks == []
+        await operator.apply()
+        operator.world.cluster.upgrade("shop/web")
+        await moves(operator)
+    assert looks == [1]
+
+
 async def test_what_changes_nothing_asks_neither_store_nor_ledger(operator: Operator) -> None:
     operator.world.cluster.install("shop/web")
     async with operator.running():
@@ -47,6 +65,19 @@ async def test_what_changes_nothing_asks_neither_store_nor_ledger(operator: Oper
         assert await moves(operator) == ["look"]
         assert operator.server.said("hossted", "Ready") == "True UpToDate"
     assert len(await operator.world.revisions()) == 1
+
+
+async def test_a_result_says_how_many_changes_were_missed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = StandInSource.look
+
+    async def after_losses(source: StandInSource, policy: PolicyInEffect) -> Look:
+        return msgspec.structs.replace(await look(source, policy), differences=3)
+
+    monkeypatch.setattr(StandInSource, "look", after_losses)
+    world.cluster.install("shop/web")
+    assert [(await world.look()).differences for _ in range(2)] == [3, 3]
 
 
 async def test_what_an_upgrade_asks_of_store_and_ledger(either: World) -> None:
