@@ -6,6 +6,7 @@ import re
 import msgspec
 import pytest
 
+from reconciler.changes import diff
 from reconciler.inventory.objects import Look
 from reconciler.model import PolicyInEffect
 from tests.chain.cluster import StandInSource
