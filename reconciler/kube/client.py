@@ -149,17 +149,18 @@ class Client:
             if not token:
                 return
 
-    async def create(self, path: str, body: bytes) -> bytes:
-        """POST; ConflictError when it is there already."""
-        return await self._write("POST", path, body, JSON)
+    async def create(self, path: str, body: bytes, read: Callable[[bytes], T]) -> T:
+        """POST, and what ``read`` makes of the answer; ConflictError when it is there already."""
+        return await self._write("POST", path, body, JSON, read)
 
-    async def replace(self, path: str, body: bytes) -> bytes:
-        """PUT; ConflictError when ``body`` names a resourceVersion that is not the newest."""
-        return await self._write("PUT", path, body, JSON)
+    async def replace(self, path: str, body: bytes, read: Callable[[bytes], T]) -> T:
+        """PUT, and what ``read`` makes of the answer; ConflictError when ``body`` names a resourceVersion
+        that is not the newest."""
+        return await self._write("PUT", path, body, JSON, read)
 
     async def patch(self, path: str, body: bytes) -> bytes:
         """A JSON merge patch (RFC 7386)."""
-        return await self._write("PATCH", path, body, MERGE_PATCH)
+        return await self._write("PATCH", path, body, MERGE_PATCH, bytes)
 
     async def delete(self, path: str, options: bytes | None = None) -> bytes:
         headers = {"accept": JSON, "content-type": JSON}
@@ -232,10 +233,12 @@ class Client:
             raise
         return Listed(items, first.resource_version if first else "", versions)
 
-    async def _write(self, method: str, path: str, body: bytes, content_type: str) -> bytes:
+    async def _write(
+        self, method: str, path: str, body: bytes, content_type: str, read: Callable[[bytes], T]
+    ) -> T:
         headers = {"accept": JSON, "content-type": content_type}
         url = _url(path, {"fieldManager": FIELD_MANAGER})
-        return await self._ask(_Request(method, url, headers, body), bytes)
+        return await self._ask(_Request(method, url, headers, body), read)
 
     async def _ask(self, request: _Request, read: Callable[[bytes], T]) -> T:
         """Send a request until it is answered, at most ``answers.ATTEMPTS`` times, and read the answer."""

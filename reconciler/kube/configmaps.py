@@ -36,10 +36,9 @@ class ConfigMaps:
     async def get_config_map(self, namespace: str, name: str) -> ConfigMap | None:
         """The ConfigMap of that name, or None."""
         try:
-            body = await self._client.get(_path(namespace, name))
+            return await self._client.read(_path(namespace, name), _read)
         except NotFoundError:
             return None
-        return _read(body)
 
     async def list_config_maps(self, namespace: str, label_selector: str) -> list[ConfigMap]:
         """The ConfigMaps of a namespace that match a label selector (``app=x,part in (a,b)``)."""
@@ -54,7 +53,7 @@ class ConfigMaps:
 
     async def create_config_map(self, wanted: ConfigMap) -> ConfigMap:
         """Create it; ConflictError when it is there, TooLargeError when it is too much for one."""
-        return _read(await self._client.create(_path(wanted.namespace), _body(wanted)))
+        return await self._client.create(_path(wanted.namespace), _body(wanted), _read)
 
     async def replace_config_map(self, wanted: ConfigMap) -> ConfigMap:
         """Replace the version that ``resource_version`` names.
@@ -64,7 +63,7 @@ class ConfigMaps:
         """
         if not wanted.resource_version:
             raise ValueError(f"ConfigMap {wanted.namespace}/{wanted.name}: a replacement names a version")
-        return _read(await self._client.replace(_path(wanted.namespace, wanted.name), _body(wanted)))
+        return await self._client.replace(_path(wanted.namespace, wanted.name), _body(wanted), _read)
 
     async def delete_config_map(self, namespace: str, name: str, uid: str = "") -> None:
         """Delete it, if ``uid`` is its own or ""; ConflictError if not. Gone already is as good."""

@@ -39,7 +39,7 @@ class Events:
         """
         body = event(name, uid, type_, reason, message, instance=self._instance, at=self._now())
         try:
-            await self._client.create(f"/api/v1/namespaces/{NAMESPACE}/events", body)
+            await self._client.create(f"/api/v1/namespaces/{NAMESPACE}/events", body, bytes)
         except ReconcilerError as error:
             _LOG.warning("the Event %s about %s %s could not be written: %s", reason, KIND, name, error)
 

@@ -201,8 +201,7 @@ class Lease:
         if found is None:
             meta = LeaseMeta(name=NAME, namespace=self._namespace)
             wanted = LeaseObject(meta, taken(LeaseSpec(), self._identity, self._now()))
-            body = await self._client.create(self._path(), _encode(wanted))
-            self._held = _DECODER.decode(body)
+            self._held = await self._client.create(self._path(), _encode(wanted), _DECODER.decode)
         else:
             spec = taken(found.spec, self._identity, self._now())
             self._held = await self._write(msgspec.structs.replace(found, spec=spec))
@@ -215,7 +214,7 @@ class Lease:
             return None
 
     async def _write(self, wanted: LeaseObject) -> LeaseObject:
-        return _DECODER.decode(await self._client.replace(self._path(NAME), _encode(wanted)))
+        return await self._client.replace(self._path(NAME), _encode(wanted), _DECODER.decode)
 
     def _path(self, name: str = "") -> str:
         path = f"/apis/coordination.k8s.io/v1/namespaces/{segment(self._namespace)}/leases"

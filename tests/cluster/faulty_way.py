@@ -297,7 +297,9 @@ class FaultyWay:
         if loss is not None or not answer:
             raise ConnectionAbortedError
         passage.left, passage.watching = self._drawn(), False
-        await self._pass(passage, answer)
+        head, end, rest = answer.partition(b"\r\n\r\n")
+        await self._pass(passage, head + end)
+        await self._pass(passage, rest)
 
     async def _done(self, asked: Asked, head: bytes, body: bytes) -> bytes:
         """A write and the server's answer to it, over a connection of its own; b"" when there is none."""

@@ -6,7 +6,8 @@ What happens when is the machine's to say; what must hold in the end is not.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 from reconciler.errors import ConflictError, KubernetesError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMap, ConfigMaps
+from reconciler.kube.lease import Lease
 from reconciler.model import AppKey, emitted, encode
 from reconciler.policy.entry import Entry, Sending
 from reconciler.state.ledger.shards import SHARD_KEY, data_key, encode_entry
@@ -84,6 +86,31 @@ async def test_a_write_that_is_lost_is_not_done_and_one_whose_answer_is_lost_is(
     assert acted == [201, 409, 200]
     lost = {"write lost": 1, "answer to a write lost": 1, "500 for a write": 1, "outage": 1}
     assert {name: way.done[name] for name in lost} == lost
+
+
+async def test_an_answer_that_breaks_off_in_its_head_is_a_failure_like_any_other(
+    installed: ControlPlane, tmp_path: Path
+) -> None:
+    """To HTTP it is one of 200 without a body. What only reads may have been asked again."""
+    installed.reset()
+    async with FaultyWay(installed, tmp_path) as way:
+        client = Client.connect(kubeconfig=way.kubeconfig(installed.kubeconfig))
+        maps = ConfigMaps(client)
+        kept = await maps.create_config_map(ConfigMap(name="kept", namespace="default"))
+        asks: list[Callable[[], Awaitable[object]]] = [
+            lambda: maps.get_config_map("default", "kept"),
+            lambda: maps.list_config_maps("default", ""),
+            lambda: maps.create_config_map(ConfigMap(name="new", namespace="default")),
+            lambda: maps.replace_config_map(kept),
+            Lease(client, "default", "somebody").acquire,
+        ]
+        for number, ask in enumerate(asks, 1):
+            await client.get("/version")  # over the connection that is truncated then
+            way.truncate()
+            with suppress(KubernetesError):
+                await ask()
+            assert way.done["truncated"] == number
+        client.close()
 
 
 WEB = AppKey("default", "web")

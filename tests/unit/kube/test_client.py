@@ -101,22 +101,22 @@ async def test_a_read_that_keeps_failing_is_an_error_with_the_servers_words(serv
 async def test_a_write_whose_connection_broke_is_not_sent_again(serve: Serve) -> None:
     server = serve(lambda _: Reply(reset=True))
     with pytest.raises(KubernetesError, match=r"POST /x: the connection to .* broke") as caught:
-        await server.client().create("/x", b"{}")
+        await server.client().create("/x", b"{}", bytes)
     assert caught.value.status == 0
     assert len(server.requests) == 1
 
 
 async def test_a_write_that_was_put_off_is_sent_again(serve: Serve) -> None:
     server = serve(in_turn(Reply(429, headers={"retry-after": "0"}), Reply(201)))
-    await server.client().create("/x", b'{"a":1}')
+    await server.client().create("/x", b'{"a":1}', bytes)
     assert [request.body for request in server.requests] == [b'{"a":1}'] * 2
 
 
 async def test_a_write_names_its_field_manager_and_content_type(serve: Serve) -> None:
     server = serve(lambda _: Reply())
     client = server.client()
-    await client.create("/x", b"{}")
-    await client.replace("/x/y", b"{}")
+    await client.create("/x", b"{}", bytes)
+    await client.replace("/x/y", b"{}", bytes)
     await client.patch("/x/y/status", b"{}")
     await client.delete("/x/y")
     assert [(one.method, one.headers["content-type"], one.query) for one in server.requests] == [
@@ -160,7 +160,7 @@ async def test_a_refused_credential_is_loaded_again_once(serve: Serve, tmp_path:
     server = serve(answer)
     token.write_text("old")
     client = Client.connect(kubeconfig=server.kubeconfig(tokenFile=str(token)))
-    await client.create("/x", b"{}")
+    await client.create("/x", b"{}", bytes)
     assert [one.headers["authorization"] for one in server.requests] == ["Bearer old", "Bearer new"]
 
 
