@@ -14,7 +14,7 @@ from reconciler.operator import loop
 SILENCE = 16.0  # seconds, in place of 70
 WATCH_SECONDS = 10  # in place of 300; a bookmark comes two seconds before the end, before it is silence
 REFUSED_AGAIN = 5.0  # seconds at most, in place of 600
-READ_TIMEOUT = 5.0  # seconds, in place of 30
+READ_TIMEOUT = 8.0  # seconds, in place of 30
 LONGEST = timedelta(seconds=10)  # between two attempts to tell, in place of 5 minutes
 IDLE = 10.0  # seconds, in place of 60
 
