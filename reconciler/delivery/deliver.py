@@ -76,8 +76,6 @@ class Receiver(Protocol):
 
     async def prepare(self) -> None: ...
 
-    async def prepare(self) -> None: ...
-
     async def push(self, body: bytes, key: str, timeout: float, /) -> Answer: ...  # noqa: ASYNC109 - as Api.push
 
 
@@ -159,10 +157,6 @@ class Delivery:
         self.since = self._now()
         self._breaker.half_open(self.since)
         return True
-
-    async def prepare(self) -> None:
-        """Have ready what the first push needs, without contacting the API."""
-        await self._api.prepare()
 
     async def prepare(self) -> None:
         """Have ready what the first push needs, without contacting the API."""
