@@ -60,7 +60,7 @@ class ConfigMapTrack:
         ValueError for changes that change nothing, if there is nothing to repair.
         """
         view = self._reader.known
-        if view is None or self._unfinished:
+        if view is None or self._unfinished or not _is_tip(on, view):
             view = await self._look()
         if not _is_tip(on, view):
             raise LostRaceError(f"{self._parts.where}: another revision was recorded in between")

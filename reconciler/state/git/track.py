@@ -263,7 +263,7 @@ class GitTrack:
         tells whether it still is.
         """
         view = self._view
-        if look or view is None or self._is_amiss(view):
+        if look or view is None or self._is_amiss(view) or not _is_same(view, on):
             view = self._look()
         if not _is_same(view, on):
             if view.left is not None:
