@@ -21,8 +21,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import msgspec
 
 from reconciler.cli import wiring
-from reconciler.delivery.api import Api
 from reconciler.delivery.deliver import Delivery
+from reconciler.delivery.late import LateApi
 from reconciler.inventory.live import LiveSource
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMaps
@@ -167,7 +167,7 @@ class Chain:
             leadership,
             self.clock,
         )
-        self._delivery: tuple[Api, Delivery] | None = wiring.delivery_of(
+        self._delivery: tuple[LateApi, Delivery] | None = wiring.delivery_of(
             self._settings, self._ledger, self.clock
         )
         self._projects = Projects(client)
