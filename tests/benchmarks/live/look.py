@@ -29,7 +29,11 @@ async def look(kubeconfig: Path) -> dict[str, float]:
     source = WatchedSource(Client.connect(kubeconfig=kubeconfig))
     running = asyncio.create_task(source.run())
     policy = PolicyInEffect()
-    seen = await source.look(policy)
+    looking = asyncio.create_task(source.look(policy))
+    await asyncio.wait((running, looking), return_when=asyncio.FIRST_COMPLETED)
+    if running.done():  # or the look would wait for ever
+        running.result()
+    seen = await looking
     inventory = fold(seen, cluster_uuid="K-benchmark", policy=policy, adopted={}, previous={})
     seconds = time.perf_counter() - began
     pods = sum(len(app.app_info.pod_info) for app in inventory.apps.values())

@@ -23,8 +23,8 @@ class Effort:
     def __init__(self, small: bool) -> None:
         self.starts = 2 if small else 7
         self.rounds = 1 if small else 5
-        self.quiet = 30.0 if small else 480.0
-        self.polled = 20.0 if small else 120.0
+        self.quiet = 30.0 if small else 300.0
+        self.polled = 20.0 if small else 60.0
         self.upgrades = 5 if small else 100
         self.rollouts = 2 if small else 10
         self.storm = 10.0 if small else 60.0
@@ -137,7 +137,7 @@ def quiet(stage: Stage, effort: Effort) -> Iterator[Row]:
     poll_cpu = statistics.median(one.cpu for one in rounds) / baselines.PERIOD
     with counting(stage.plane.server) as way:
         at_rest = _Window(stage, way.url, lambda: way.bytes, effort.quiet, "10m")
-        often = _Window(stage, way.url, lambda: way.bytes, max(effort.quiet, 130.0), "1m")
+        often = _Window(stage, way.url, lambda: way.bytes, max(effort.quiet / 2, 130.0), "1m")
     comparison = max(often.cpu - at_rest.cpu, 0.0) * 60
     hour = at_rest.cpu * HOUR + 6 * comparison
     scaled = f"measured {effort.quiet:.0f} s"
