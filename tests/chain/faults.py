@@ -115,7 +115,9 @@ class FaultyLedger:
     async def write(
         self, entries: Mapping[AppKey, Entry | None], facts: LedgerFacts | None = None
     ) -> LedgerView:
-        return await self._faults.effect("write", lambda: self._inner.write(entries, facts))
+        # A write of nothing asks for the view.
+        name = "write" if entries or facts is not None else "known"
+        return await self._faults.effect(name, lambda: self._inner.write(entries, facts))
 
     async def settle_suspicion(self) -> LedgerView:
         return await self._faults.effect("settle", self._inner.settle_suspicion)

@@ -50,7 +50,7 @@ def all_at_once(*steps: Step) -> Step:
 
 ONE_BY_ONE: tuple[Step, ...] = (install, upgrade, roll_back, another_app_uuid, uninstall, reinstall)
 IN_TWO: tuple[Step, ...] = (install, all_at_once(upgrade, uninstall))
-READING = frozenset({"look", "load", "clusters", "tip", "departed", "get", "list"})
+READING = frozenset({"look", "load", "known", "clusters", "tip", "departed", "get", "list"})
 """The effects that change nothing: dying at one of these is dying before or after another."""
 
 

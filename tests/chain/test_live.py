@@ -14,6 +14,8 @@ from tests.chain.operating import Operator
 from tests.chain.world import ConfigMapDisk, GitDisk, World
 
 INTERVAL = 600.0
+OF_THE_LEDGER = {"known", "write"}
+"""Whose requests follow them, or none."""
 
 
 @pytest.fixture
@@ -90,7 +92,7 @@ async def test_what_an_upgrade_asks_of_store_and_ledger(either: World) -> None:
         await operator.passes(15)
         patches = len(operator.server.patches)
         operator.world.cluster.upgrade("shop/web")
-        asked = [name for name in await moves(operator) if name != "write"]  # whose requests follow it
+        asked = [name for name in await moves(operator) if name not in OF_THE_LEDGER]
         await operator.passes(15)
     parts, head, facts, mark, told = ["create"] * 2, ["replace"], ["replace"], ["replace"], ["replace"]
     in_configmaps = ["look", "append", *parts, *head, *facts, *mark, "push", *told]

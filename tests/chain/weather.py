@@ -12,7 +12,7 @@ from tests.chain.faults import When
 from tests.chain.world import World
 
 STORE = ("tip", "append", "clusters", "departed", "rescue", "withdraw", "keys", "follow")
-LEDGER = ("load", "write", "settle")
+LEDGER = ("load", "known", "write", "settle")
 REQUESTS = ("get", "list", "create", "replace", "delete")
 
 Errors = Mapping[str, tuple[When, Exception]]

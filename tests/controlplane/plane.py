@@ -136,11 +136,12 @@ class ControlPlane(Cluster):
         return ControlPlane(etcd=self.etcd, prefix=f"/fork-{secrets.token_hex(4)}")
 
     def remember(self) -> None:
-        """Makes what is there now what `reset` goes back to.
+        """Makes what is there now what `reset` goes back to, with what every namespace has.
 
         A definition that every test needs is best applied once: new kinds take the API server
         seconds to serve.
         """
+        self._namespaces_made()
         self._baseline = self.etcd.entries(self._prefix)
 
     def reset(self) -> None:
@@ -282,14 +283,25 @@ class ControlPlane(Cluster):
     def _settle(self) -> None:
         """Waits for what controllers make by themselves, as it belongs to an empty cluster."""
         expected = {f"{self._prefix}/leases/kube-node-lease/{node}" for node in ("node-1", "node-2")}
-        for namespace in NAMESPACES:
-            expected.add(f"{self._prefix}/serviceaccounts/{namespace}/default")
-            expected.add(f"{self._prefix}/configmaps/{namespace}/kube-root-ca.crt")
+        expected |= {f"{self._prefix}/namespaces/{namespace}" for namespace in NAMESPACES}
         self._until(
             lambda: expected <= set(self.etcd.entries(self._prefix, values=False)),
             "the controllers making what every cluster has",
         )
+        self._namespaces_made()
         self.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=30s")
+
+    def _namespaces_made(self) -> None:
+        """Waits until every namespace has what controllers put into it."""
+
+        def made() -> bool:
+            there = self.etcd.entries(self._prefix, values=False).keys()
+            parts = [key.removeprefix(f"{self._prefix}/").split("/") for key in there]
+            names = [rest[0] for kind, *rest in parts if kind == "namespaces"]
+            wanted = ("serviceaccounts/{}/default", "configmaps/{}/kube-root-ca.crt")
+            return all(f"{self._prefix}/{one.format(name)}" in there for name in names for one in wanted)
+
+        self._until(made, "the controllers making what every namespace has")
 
     def _apiserver_ready(self) -> bool:
         try:

@@ -39,7 +39,7 @@ class ConfigMapTrack:
         self._writer = Writer(access, self._parts)
         self._instance = ""
         self._begun_anew = ""
-        self._unfinished = False
+        self._must_look = False
 
     async def tip(self) -> Recorded | None:
         """The newest revision, or None before the first; two small requests when it is known already."""
@@ -60,7 +60,7 @@ class ConfigMapTrack:
         ValueError for changes that change nothing, if there is nothing to repair.
         """
         view = self._reader.known
-        if view is None or self._unfinished or not _is_tip(on, view):
+        if view is None or self._must_look or not _is_tip(on, view):
             view = await self._look()
         if not _is_tip(on, view):
             raise LostRaceError(f"{self._parts.where}: another revision was recorded in between")
@@ -99,12 +99,12 @@ class ConfigMapTrack:
         unneeded = {*(head.names if head else ()), *view.strays} - swept
         garbage = documents.discard(waiting, unneeded, wanted.names, recorded)
         wanted = msgspec.structs.replace(wanted, garbage=garbage)
-        self._unfinished = True  # what it leaves if it ends here is found by the next look
+        self._must_look = True  # what it leaves if it ends here is found by the next look
         wanted = await self._create(
             [one.part for one in written] + again, [part for _, part in newest], wanted
         )
         moved = await self._writer.move(view.at, wanted)
-        self._unfinished = False
+        self._must_look = False
         result = Recorded(revision, stored)
         self._reader.known = View(
             at=moved,
@@ -182,7 +182,9 @@ class ConfigMapTrack:
     # Reading
 
     async def _look(self) -> View:
+        self._must_look = True  # what was known before is not to be built upon if this fails
         view = await self._reader.look()
+        self._must_look = False
         self._begun_anew = view.begun_anew or self._begun_anew
         return view
 
