@@ -82,7 +82,7 @@ async def test_a_public_repository_is_read_without_a_secret_and_writing_asks_for
     store = reached.open()
     assert await store.track(CLUSTER_UUID).tip() is None
     reached.hosted.rules = Rules(answer=Answer(HTTPStatus.FORBIDDEN, text="log in first"))
-    with pytest.raises(StoreError, match=r"may not read .* \(log in first\)"):
+    with pytest.raises(StoreError, match=r"may not write to .* \(log in first\)"):
         await append(store.track(CLUSTER_UUID), make_snapshot(make_app()), None)
 
 
