@@ -8,6 +8,11 @@ AT_ONCE = 0.5
 """Seconds of CPU that may be used without a rest after a long one: Helm's upgrade is several events, and the
 last of them, which is recorded, must not wait for what the first ones cost."""
 
+LONGEST = 5.0
+"""Seconds of rest at most. The CPU is the process's: what else it did meanwhile, as to tell a thousand apps,
+is in it too, and the next upgrade must not wait a minute for that. Only looks of more than half a second of
+CPU each take a larger share therefore."""
+
 
 class Pace:
     """An allowance that grows with time, up to ``AT_ONCE``. Times are monotonic seconds."""
@@ -19,6 +24,7 @@ class Pace:
     def used(self, seconds: float, at: float) -> float:
         """So many seconds of CPU were used up to a moment; when the next look may come."""
         since = at - self._at if self._at is not None else 0.0
-        self._left = min(AT_ONCE, self._left + since / (1 + REST)) - seconds
+        left = min(AT_ONCE, self._left + since / (1 + REST)) - seconds
+        self._left = max(left, -LONGEST / (1 + REST))
         self._at = at
         return at + max(0.0, -self._left) * (1 + REST)

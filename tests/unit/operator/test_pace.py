@@ -2,7 +2,7 @@
 
 import pytest
 
-from reconciler.operator.pace import AT_ONCE, REST, Pace
+from reconciler.operator.pace import AT_ONCE, LONGEST, REST, Pace
 
 
 def test_what_is_rare_need_not_wait() -> None:
@@ -22,10 +22,16 @@ def test_after_a_rest_some_looks_may_come_at_once_and_no_more() -> None:
 def test_what_was_not_used_does_not_pile_up() -> None:
     pace = Pace()
     pace.used(0.0, 0.0)
-    assert pace.used(AT_ONCE + 1.0, 100_000.0) == pytest.approx(100_000.0 + 1 + REST)
+    assert pace.used(AT_ONCE + 0.3, 100_000.0) == pytest.approx(100_000.0 + 0.3 * (1 + REST))
 
 
-@pytest.mark.parametrize("look", [0.003, 0.05, 0.7, 5.0])
+def test_what_else_the_process_did_makes_nothing_wait_for_long() -> None:
+    pace = Pace()
+    assert pace.used(7.0, 100.0) == pytest.approx(100.0 + LONGEST)
+    assert pace.used(0.0, 100.0 + LONGEST) == pytest.approx(100.0 + LONGEST), "nor is it owed for later"
+
+
+@pytest.mark.parametrize("look", [0.003, 0.05, 0.5])
 def test_a_storm_costs_a_tenth_of_a_core_besides_what_may_come_at_once(look: float) -> None:
     pace, now, spent = Pace(), 0.0, 0.0
     while now < 600.0:
