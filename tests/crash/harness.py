@@ -1,7 +1,6 @@
 """Kills, restarts and what came of them: at every effect of a short script, and at random moments of a
 long one."""
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from random import Random
@@ -13,10 +12,6 @@ from tests.crash import checks
 from tests.crash.checks import Found, Kill, Told
 from tests.crash.outside import Lived, Outside
 from tests.crash.points import Mode, Target
-
-ALL = os.environ.get("KILLS") == "all"
-"""Whether to die at every single effect: of what happens often in a step, otherwise only at the first and at
-the last, and at half as many random moments."""
 
 _STATUS = "PATCH hosstedprojects/status"
 
@@ -104,15 +99,12 @@ async def told_straight(world: Outside) -> list[Chapter]:
 
 
 async def at_every_effect(world: Outside, *, but: tuple[str, ...] = ()) -> Tally:
-    """Die at the effects of each step in turn (``ALL``), in each way, and start again; ``but`` at those whose
-    names begin so."""
+    """Die at each effect of each step in turn, in each way, and start again; ``but`` at those whose names
+    begin so."""
     tally = Tally(Counter())
     for chapter in await told_straight(world):
-        last = dict(chapter.lived.points)
         for name, occurrence in chapter.lived.points:
-            if name.startswith(but) or not (ALL or occurrence in (0, last[name])):
-                continue
-            for mode in modes(name):
+            for mode in () if name.startswith(but) else modes(name):
                 await survive(world, chapter, Target(name, occurrence, mode), tally)
     return tally
 
@@ -158,7 +150,7 @@ def _same(found: Found, told: Told, chapter: Chapter) -> Iterator[str]:
         yield "the receiver ends otherwise than without the kill"
 
 
-async def at_random(world: Outside, seed: int, kills: int = 100 if ALL else 50) -> Tally:
+async def at_random(world: Outside, kills: int, seed: int) -> Tally:
     """Die at random moments of a long script, which goes on after each; what git runs at that moment dies
     as well, or goes on to its end. Now and then all is let come to rest."""
     random, tally = Random(seed), Tally(Counter())

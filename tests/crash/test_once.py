@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.crash.harness import ALL, at_every_effect
+from tests.crash.harness import at_every_effect
 from tests.crash.outside import Way, outside
 
 
@@ -15,4 +15,4 @@ async def test_killed_at_every_effect_and_started_again_nothing_is_lost_and_noth
     print(tally)
     assert tally.violations == []
     assert "os.rename state/ledger/file.py:_replace" in tally.points
-    assert tally.kills > (60 if ALL else 40)
+    assert tally.kills > 60
