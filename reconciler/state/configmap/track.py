@@ -183,6 +183,7 @@ class ConfigMapTrack:
 
     async def _look(self) -> View:
         self._must_look = True  # what was known before is not to be built upon if this fails
+        await self._writer.settled()
         view = await self._reader.look()
         self._must_look = False
         self._begun_anew = view.begun_anew or self._begun_anew

@@ -1,5 +1,6 @@
 """The requests that change a record in ConfigMaps: create a part, move the head, delete garbage."""
 
+import asyncio
 import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -24,6 +25,7 @@ class Writer:
     def __init__(self, access: ConfigMapAccess, parts: Parts) -> None:
         self._access = access
         self._parts = parts
+        self._moving: asyncio.Future[ConfigMap] | None = None
 
     async def create(self, part: Part, copy: bytes = b"") -> str:
         """Create a part, with the copy of a head if there is one; its UID. Raises StoreError.
@@ -52,7 +54,10 @@ class Writer:
             return (await self._access.create_config_map(wanted)).uid
 
     async def move(self, at: ConfigMap | None, head: Head) -> ConfigMap:
-        """Put a head where ``at`` was read (None: nothing); LostRaceError if it is not like that any more."""
+        """Put a head where ``at`` was read (None: nothing); LostRaceError if it is not like that any more.
+
+        Cancelled, it does not wait for an answer, and the head may still move: until ``settled``.
+        """
         wanted = ConfigMap(
             name=self._parts.head_name,
             namespace=self._parts.namespace,
@@ -63,9 +68,10 @@ class Writer:
         )
         async with store_errors(self._parts.where):
             try:
-                if at:
-                    return await self._access.replace_config_map(wanted)
-                return await self._access.create_config_map(wanted)
+                request = self._access.replace_config_map if at else self._access.create_config_map
+                self._moving = asyncio.ensure_future(request(wanted))
+                self._moving.add_done_callback(_seen)
+                return await asyncio.shield(self._moving)
             except ConflictError as error:
                 raise LostRaceError(
                     f"{self._parts.where}: another revision was recorded in between"
@@ -74,6 +80,11 @@ class Writer:
                 if at is None:
                     raise StoreError(f"{self._parts.where}: {error}") from error
                 raise LostRaceError(f"{self._parts.where} was deleted in between") from error
+
+    async def settled(self) -> None:
+        """Wait for a move that was cancelled, so that what is read then stays as it is."""
+        if self._moving is not None and not self._moving.done():
+            await asyncio.wait([self._moving])
 
     async def sweep(self, garbage: Iterable[Garbage], now: datetime) -> tuple[Garbage, ...]:
         """Delete the garbage whose time has come; what is left is returned."""
@@ -92,3 +103,9 @@ class Writer:
         return tuple(
             item for item, is_gone in zip(items, await each(gone, items), strict=True) if not is_gone
         )
+
+
+def _seen(request: asyncio.Future[ConfigMap]) -> None:
+    """What became of a request that nobody waits for any more is found by the next look."""
+    if not request.cancelled():
+        request.exception()

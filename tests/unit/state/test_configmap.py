@@ -111,6 +111,43 @@ async def test_what_an_append_that_failed_left_is_deleted_in_time(restarted: boo
     assert not left & parts_of(access)
 
 
+class Slow(Faulty):
+    """The head's next version is on its way until it is let go."""
+
+    def __init__(self, access: StandIn) -> None:
+        super().__init__(access)
+        self.sent, self.arrives = asyncio.Event(), asyncio.Event()
+
+    async def replace_config_map(self, wanted: ConfigMap) -> ConfigMap:
+        self.sent.set()
+        await self.arrives.wait()
+        return await super().replace_config_map(wanted)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_look_after_a_cancelled_append_waits_for_the_request_that_was_on_its_way(lost: bool) -> None:
+    access = StandIn()
+    slow = Slow(access)
+    track = open_track(slow)
+    first = await append(track, ONE, None)
+    appending = asyncio.create_task(append(track, TWO, first))
+    await slow.sent.wait()
+    appending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await appending
+    looking = asyncio.create_task(track.tip())
+    await asyncio.wait([looking], timeout=0)
+    assert not looking.done()
+    if lost:
+        access.put(access.items[HEAD])
+    slow.arrives.set()
+    tip = await looking
+    assert tip is not None
+    assert tip.snapshot == (ONE if lost else TWO)
+    assert tip == await open_track(access).tip()
+    assert (await append(track, THREE, tip)).snapshot == THREE
+
+
 async def test_garbage_is_deleted_ten_minutes_after_a_head_stopped_naming_it() -> None:
     access = StandIn()
     track = open_track(access)

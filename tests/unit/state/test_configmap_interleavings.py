@@ -136,6 +136,8 @@ class Interleavings(RuleBasedStateMachine):
     def die(self, process: Process) -> None:
         if process.task is not None:
             process.task.cancel()
+            for gate in process.access.waiting:
+                gate.cancel()
             self.run(self.settled())
         process.task = None
 
