@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
 from reconciler.delivery.deliver import Delivery
@@ -26,6 +25,7 @@ from reconciler.policy import keys
 from reconciler.project import GitState, Project, Spec, oldest, parse_project
 from reconciler.settings import Settings
 from reconciler.state.configmap.store import ConfigMapStore
+from reconciler.state.git.network.url import checked_url
 from reconciler.state.ledger.configmaps import ConfigMapLedger
 from reconciler.state.ledger.contract import Ledger
 from reconciler.state.ledger.file import FileLedger
@@ -68,12 +68,12 @@ def ledger_of(settings: Settings, spec: Spec, client: Client | None) -> Ledger:
         return ConfigMapLedger(ConfigMaps(client), settings.namespace)
     if not isinstance(spec.state, GitState):
         raise SpecError("spec.state: without a cluster the state must be in git: set spec.state.git.url")
-    if spec.state.scheme != "file":
+    folder = checked_url(spec.state.url).folder
+    if folder is None:
         raise SpecError(
             "spec.state: without a cluster the ledger is a file beside the repository: use file:// and a path"
         )
-    path = Path(unquote(urlsplit(spec.state.url).path))
-    return FileLedger(path.with_name(f"{path.name}.ledger.json"))
+    return FileLedger(folder.with_name(f"{folder.name}.ledger.json"))
 
 
 def leadership_of(settings: Settings, ledger: Ledger, clock: Clock, gaps: Gaps) -> Leadership:
