@@ -15,7 +15,7 @@ import pytest
 from tests.git.factory import BRANCH, commit_as_a_person, git, refs
 from tests.git.servers import states
 from tests.git.servers.certificates import Authority
-from tests.git.servers.hosting import Answer, Cut, Hosted, Key, Login, Rules, Token
+from tests.git.servers.hosting import Answer, Cut, Fault, Hosted, Key, Login, Rules, Token
 from tests.git.servers.https import HttpsServer
 from tests.git.servers.proxy import ConnectProxy, silence
 from tests.git.servers.ssh import ALGORITHMS, KeyPair, SshServer
@@ -212,6 +212,16 @@ class TestBoth:
         assert person.push(hosted.url)[0] != 0
         assert refs(hosted.path) == {f"refs/heads/{BRANCH}": made}
 
+    def test_a_fault_comes_to_one_request_that_it_is_for(self, hosted: Hosted, person: Person) -> None:
+        hosted.faults.append(Fault("cut", Rules(cut=Cut.BEFORE), lambda asked: asked.is_push))
+        made = person.work()
+        while person.push(hosted.url)[0] != 0:  # over HTTPS git itself tries once more
+            assert refs(hosted.path) == {}
+        assert len(hosted.pushes) == 2
+        assert refs(hosted.path) == {f"refs/heads/{BRANCH}": made}
+        assert hosted.done == {"cut": 1}
+        assert hosted.faults == []
+
     def test_a_server_that_hangs_says_nothing_until_it_is_released(
         self, hosted: Hosted, person: Person
     ) -> None:
@@ -235,6 +245,16 @@ class TestBoth:
 
 
 class TestHttps:
+    def test_a_push_that_a_hook_declines_changes_nothing(
+        self, https_repository: Hosted, person: Person
+    ) -> None:
+        person.work()
+        https_repository.rules = Rules(declines="Not before it's Monday.")
+        status, said = person.push(https_repository.url)
+        assert status != 0
+        assert "Not before it's Monday." in said
+        assert refs(https_repository.path) == {}
+
     def test_an_authority_that_is_not_known_is_not_trusted(
         self, https_repository: Hosted, person: Person
     ) -> None:

@@ -5,11 +5,14 @@ python -m tests.benchmarks.chaos.impatient run --kubeconfig FILE
 
 import sys
 from datetime import timedelta
+from functools import partial
 
+from reconciler.cli import git_state
 from reconciler.cli.main import main
 from reconciler.delivery import breaker
 from reconciler.kube import reflector, transport
 from reconciler.operator import loop
+from reconciler.state.git.network.access import Access, Timeouts
 
 SILENCE = 16.0  # seconds, in place of 70
 WATCH_SECONDS = 10  # in place of 300; a bookmark comes two seconds before the end, before it is silence
@@ -17,6 +20,7 @@ REFUSED_AGAIN = 5.0  # seconds at most, in place of 600
 READ_TIMEOUT = 8.0  # seconds, in place of 30
 LONGEST = timedelta(seconds=10)  # between two attempts to tell, in place of 5 minutes
 IDLE = 10.0  # seconds, in place of 60
+GIT = Timeouts(answer=8.0, silence=8.0, connect=8.0)  # seconds, in place of 60, 60 and 30
 
 
 def impatient() -> None:
@@ -29,6 +33,7 @@ def impatient() -> None:
     transport.READ_TIMEOUT = READ_TIMEOUT
     breaker.CAP = LONGEST
     loop.IDLE = IDLE
+    vars(git_state)["Access"] = partial(Access, timeouts=GIT)
 
 
 if __name__ == "__main__":

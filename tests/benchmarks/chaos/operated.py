@@ -201,11 +201,7 @@ class Operated:
     def counts(self) -> Counter[str]:
         """How often what was done to the program and to what is behind it."""
         counts = self.done + self.receiver.done
-        if self.hosted is not None:
-            requests = [*self.hosted.requests]
-            counts["503 of the git server"] = sum(one.status == 503 for one in requests)
-            counts["push to git cut"] = sum(one.is_push and not one.status for one in requests)
-        return counts
+        return counts if self.hosted is None else counts + self.hosted.done
 
     @property
     def _log(self) -> Path:

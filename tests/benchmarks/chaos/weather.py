@@ -4,15 +4,14 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from random import Random
-
-import msgspec
 
 from examples.receiver.receiver import Reply
 from tests.benchmarks.chaos.witness import Witness
 from tests.cluster.chain import SYSTEM
 from tests.cluster.faulty_way import Asked, FaultyWay
-from tests.git.servers.hosting import Answer, Cut, Hosted, Rules
+from tests.git.servers.hosting import Answer, Cut, Fault, Hosted, Request, Rules
 from tests.web.world import RecordingReceiver
 
 LONGEST = 8.0  # seconds that a stall or an outage lasts
@@ -49,7 +48,10 @@ class BadReceiver(RecordingReceiver):
 
 
 class Weather:
-    """``between``: seconds between two faults on average; ``rotate``: replaces the operator's token."""
+    """``between``: seconds between two faults on average; ``rotate``: replaces the operator's token.
+
+    Faults are drawn like cards: each comes once before any comes again.
+    """
 
     def __init__(
         self,
@@ -86,12 +88,15 @@ class Weather:
             lambda: receiver.slow(random.randrange(1, 3)),
         ]
         if hosted is not None:
-            self._faults += [self._break_git, self._break_git]
+            self._faults += [partial(self._break_git, hosted, *fault) for fault in _OF_GIT]
+        self._left: list[Callable[[], object]] = []
 
     async def blow(self) -> None:
         """One fault after the other, until cancelled."""
         while True:
-            self._random.choice(self._faults)()
+            if not self._left:
+                self._left = self._random.sample(self._faults, len(self._faults))
+            self._left.pop()()
             await asyncio.sleep(self._random.expovariate(1 / self._between))
 
     def clear(self) -> None:
@@ -99,7 +104,7 @@ class Weather:
         self._way.honest()
         self._receiver.heal()
         if self._hosted is not None:
-            self._mend_git()
+            self._hosted.faults.clear()
 
     def _draw(self, codes: tuple[int, ...]) -> int:
         return self._random.choice(codes)
@@ -121,28 +126,27 @@ class Weather:
         self._way.bookmarks = self._random.random() < 0.5
         self._way.breaking = self._random.choice([0, 0, 2_000, 50_000])
 
-    def _break_git(self) -> None:
-        assert self._hosted is not None
-        right = _right(self._hosted.rules)
-        faults = [msgspec.structs.replace(right, cut=cut) for cut in Cut]
-        faults.append(msgspec.structs.replace(right, answer=Answer(503, text="Back soon.")))
-        self._hosted.rules = self._random.choice(faults)
-        self._later(self._mend_git)
-
-    def _mend_git(self) -> None:
-        assert self._hosted is not None
-        self._hosted.rules = _right(self._hosted.rules)
+    def _break_git(self, hosted: Hosted, name: str, rules: Rules, when: Callable[[Request], bool]) -> None:
+        times = self._random.randrange(1, 5)  # git itself asks twice where a connection breaks
+        hosted.faults += [Fault(f"git server: {name}", rules, when)] * times
 
 
+_OF_GIT: tuple[tuple[str, Rules, Callable[[Request], bool]], ...] = (
+    ("500", Rules(answer=Answer(500)), lambda _: True),
+    ("503", Rules(answer=Answer(503, text="Back soon.")), lambda _: True),
+    ("429", Rules(answer=Answer(429, (("Retry-After", "2"),))), lambda _: True),
+    ("403 for a push", Rules(answer=Answer(403, text="Not you.")), lambda asked: asked.is_push),
+    ("push declined by a hook", Rules(declines="Not now."), lambda asked: asked.is_push),
+    ("hangs", Rules(hangs=True), lambda asked: not asked.is_push),
+    ("hangs in a push", Rules(hangs=True), lambda asked: asked.is_push),
+    ("push cut in its middle", Rules(cut=Cut.BEFORE), lambda asked: asked.is_push),
+    ("push taken, and its answer lost", Rules(cut=Cut.AFTER), lambda asked: asked.is_push),
+)
 _RECEIVER = {
     "lost": "answer of the receiver lost",
     "away": "receiver breaks the connection",
     "slow": f"receiver takes {SLOW:g} s",
 }
-
-
-def _right(rules: Rules) -> Rules:
-    return msgspec.structs.replace(rules, cut=None, answer=None)
 
 
 def _a_next_page(asked: Asked) -> bool:

@@ -4,8 +4,11 @@ Rules are frozen: a test sets ``repository.rules`` as a whole, at any time, and 
 """
 
 import os
+import shlex
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -65,6 +68,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     ``accounts``: who may come in; none: anybody, and write. ``challenge``: whether a 401 says how to log in
     (``WWW-Authenticate``). ``answer``: HTTPS says this to every request. ``redirect``: HTTPS sends every
     request to the same place below this URL. ``hangs``: nothing is ever answered. ``cut``: pushes only.
+    ``declines``: over HTTPS, what a hook says that takes no push.
     """
 
     accounts: tuple[Login | Token | Key, ...] = ()
@@ -73,6 +77,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
     redirect: str = ""
     hangs: bool = False
     cut: Cut | None = None
+    declines: str = ""
 
 
 @dataclass
@@ -97,24 +102,45 @@ class Request:
         return self.path.endswith("/git-receive-pack") or self.path.startswith("git-receive-pack ")
 
 
+class Fault(msgspec.Struct, frozen=True):
+    """What a server does to the next request ``when`` is true of, and only to that, in place of its rules."""
+
+    name: str
+    rules: Rules
+    when: Callable[[Request], bool]
+
+
 @dataclass
 class Hosted:
     """A bare repository on a server. ``url``: without credentials.
 
     ``before_push`` is called when a push's pack begins to arrive: what it commits came first.
-    ``wrapper``, ``user``: how the server runs git on it (see ``states``).
+    ``wrapper``, ``user``: how the server runs git on it (see ``states``). ``faults``: those that are still to
+    come; ``done``: how often each was.
     """
 
     name: str
     path: Path
     url: str
     rules: Rules = field(default_factory=Rules)
+    faults: list[Fault] = field(default_factory=list)
+    done: Counter[str] = field(default_factory=Counter)
     requests: list[Request] = field(default_factory=list)
     before_push: Callable[[], None] | None = None
     wrapper: Sequence[str] = ()
     user: int | None = None
     arrived: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
+
+    def rules_for(self, request: Request) -> Rules:
+        """What is done to a request; a fault is used up by it."""
+        for fault in tuple(self.faults):
+            if fault.when(request):
+                with suppress(ValueError):  # another request was quicker, or it was taken back
+                    self.faults.remove(fault)
+                    self.done[fault.name] += 1
+                    return fault.rules
+        return self.rules
 
     def hang(self) -> None:
         """Wait until somebody lets go; ``arrived`` tells that somebody waits."""
@@ -170,19 +196,26 @@ class Hosting:
         for hosted in self._repositories.values():
             hosted.close()
 
-    def environment(self) -> dict[str, str]:
-        """Of git on the server's side: nobody's configuration but the repository's."""
-        return {
+    def environment(self, declines: str = "") -> dict[str, str]:
+        """Of git on the server's side: nobody's configuration but the repository's. ``declines``: what a hook
+        says that takes no push, "" for no such hook."""
+        settings = {"safe.directory": "*", "receive.autoGC": "false"}
+        if declines:
+            hook = self.folder / "declining" / "pre-receive"
+            hook.parent.mkdir(exist_ok=True)
+            hook.touch(mode=0o755)
+            hook.write_text(f"#!/bin/sh\necho {shlex.quote(declines)} >&2\nexit 1\n")
+            settings["core.hooksPath"] = str(hook.parent)
+        environment = {
             "PATH": os.environ["PATH"],
             "LC_ALL": "C",
             "GIT_CONFIG_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
-            "GIT_CONFIG_COUNT": "2",
-            "GIT_CONFIG_KEY_0": "safe.directory",
-            "GIT_CONFIG_VALUE_0": "*",
-            "GIT_CONFIG_KEY_1": "receive.autoGC",
-            "GIT_CONFIG_VALUE_1": "false",
+            "GIT_CONFIG_COUNT": str(len(settings)),
         }
+        for number, (name, value) in enumerate(settings.items()):
+            environment |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+        return environment
 
 
 class CutError(ConnectionError):
@@ -192,11 +225,11 @@ class CutError(ConnectionError):
 class Incoming:
     """A request's body on its way to git; what it measures goes into ``request``."""
 
-    def __init__(self, request: Request, hosted: Hosted) -> None:
+    def __init__(self, request: Request, hosted: Hosted, rules: Rules) -> None:
         self.has_pack = False
         self._request = request
         self._hosted = hosted
-        self._cut = hosted.rules.cut if request.is_push else None
+        self._cut = rules.cut if request.is_push else None
         self._beginning = b""
 
     @property

@@ -114,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         hosted, rest = found
         hosted.requests.append(request)
-        rules = hosted.rules
+        rules = hosted.rules_for(request)
         if rules.hangs:
             hosted.hang()
             raise CutError
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         if answer is not None:
             self._answer(request, answer)
             return
-        self._run(hosted, request, rest, query)
+        self._run(hosted, rules, request, rest, query)
 
     def _refusal(self, rules: Rules, *, is_push: bool, rest: str, query: str) -> Answer | None:
         if rules.redirect:
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _run(self, hosted: Hosted, request: Request, rest: str, query: str) -> None:
+    def _run(self, hosted: Hosted, rules: Rules, request: Request, rest: str, query: str) -> None:
         process = subprocess.Popen(
             [*hosted.wrapper, "git", "http-backend"],
             stdin=subprocess.PIPE,
@@ -163,7 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
             stderr=subprocess.DEVNULL,
             user=hosted.user,
             env={
-                **self.server.owner.hosting.environment(),
+                **self.server.owner.hosting.environment(rules.declines),
                 "GIT_PROJECT_ROOT": str(hosted.path),
                 "GIT_HTTP_EXPORT_ALL": "1",
                 "REMOTE_USER": "somebody",  # without one, http-backend takes no pushes
@@ -178,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
         assert process.stdin is not None
         assert process.stdout is not None
-        incoming = Incoming(request, hosted)
+        incoming = Incoming(request, hosted, rules)
         try:
             self._feed(process.stdin, incoming)
             if incoming.is_cut:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import asyncssh
 
-from tests.git.servers.hosting import CutError, Hosted, Hosting, Incoming, Key, Request
+from tests.git.servers.hosting import CutError, Hosted, Hosting, Incoming, Key, Request, Rules
 
 USER = "git"
 ALGORITHMS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
@@ -149,15 +149,16 @@ class SshServer:
             self.strays.append(request)
             return _refuse(process, "There is no such repository.")
         hosted.requests.append(request)
-        if hosted.rules.hangs:
+        rules = hosted.rules_for(request)
+        if rules.hangs:
             await asyncio.to_thread(hosted.hang)
             return 1
-        may_push = self._may_push(hosted.rules.accounts, process.get_extra_info("key"))
+        may_push = self._may_push(rules.accounts, process.get_extra_info("key"))
         if may_push is None:
             return _refuse(process, "There is no such repository.")
         if program == "git-receive-pack" and not may_push:
             return _refuse(process, "This key may read the repository, and not write to it.")
-        return await self._run(hosted, request, program, process)
+        return await self._run(hosted, rules, request, program, process)
 
     def _may_push(self, accounts: Sequence[object], public: str) -> bool | None:
         """None: nor read."""
@@ -167,7 +168,12 @@ class SshServer:
         return next((key.may_push for key in keys if _same(key.public, public)), None)
 
     async def _run(
-        self, hosted: Hosted, request: Request, program: str, process: "asyncssh.SSHServerProcess[bytes]"
+        self,
+        hosted: Hosted,
+        rules: Rules,
+        request: Request,
+        program: str,
+        process: "asyncssh.SSHServerProcess[bytes]",
     ) -> int:
         environment = self.hosting.environment()
         if "GIT_PROTOCOL" in process.env:
@@ -179,7 +185,7 @@ class SshServer:
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
-        incoming = Incoming(request, hosted)
+        incoming = Incoming(request, hosted, rules)
         feeding = asyncio.create_task(_feed(process.stdin, child.stdin, incoming))
         try:
             await asyncio.gather(
