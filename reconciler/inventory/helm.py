@@ -31,10 +31,8 @@ MAX_DECLARED = 256 * 2**20
 """Bytes that a body may say it inflates to. More is over 340 times its size: nothing but filling packs so
 well, and Helm itself would need gigabytes of memory for it."""
 
-_STEP = (
-    16 * 2**10
-)  # bytes inflated between two looks for the end: holds name, info and metadata of most charts
-_CHUNK = 8 * 2**10  # characters of base64 decoded at a time; a multiple of each block below
+_STEP = 4 * 2**10  # bytes inflated between two looks for the end: name, info and metadata of many a chart
+_CHUNK = 2 * 2**10  # characters of base64 decoded at a time; a multiple of each block below
 _BLOCKS = {Kind.RELEASE_SECRETS: 16, Kind.RELEASE_CONFIGMAPS: 4}  # characters that decode on their own
 _DEFLATE_RATIO = 1032  # the most that deflate can gain (zlib's own figure)
 _GZIP_MAGIC = b"\x1f\x8b\x08"

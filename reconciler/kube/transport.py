@@ -141,12 +141,14 @@ class Transport:
                 body=body,
                 headers=self._headers(connection, headers),
                 timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+                preload_content=False,
                 retries=False,
                 redirect=False,
             )
+            data = _whole(response)
         except (HTTPError, OSError) as error:
             raise self.unanswered(error) from error
-        return Answer(response.status, response.data, response.headers.get("retry-after", ""))
+        return Answer(response.status, data, response.headers.get("retry-after", ""))
 
     def _open(
         self, connection: _Connection, path: str, headers: Mapping[str, str], read_timeout: float
@@ -170,6 +172,13 @@ class Transport:
             value = connection.authorization()
         credentials = {"authorization": value} if value else {}
         return {"user-agent": self._user_agent, **headers, **credentials}
+
+
+def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
+    """An answer: by its chunks, which are joined once, where ``data`` would join and copy them again."""
+    if response.chunked:
+        return b"".join(response.read_chunked(decode_content=True))
+    return response.data
 
 
 def pieces(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

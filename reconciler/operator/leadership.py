@@ -128,7 +128,7 @@ class Leadership:
     async def _prepare(
         self, project: Project, whose: Whose, store: Store, tip: Recorded | None
     ) -> LedgerView:
-        view = await self.ledger.load()
+        view = await self.ledger.write({})  # as it is known: delivery may have written since it was read
         recorded = dict(tip.snapshot.apps) if tip is not None else {}
         doubtful = view.suspect or _accepted(project, tip, view.facts) != ""
         if doubtful:
