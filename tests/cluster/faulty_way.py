@@ -346,8 +346,9 @@ class FaultyWay:
         for one in self._lies:
             if one.times > 0 and one.when(asked):
                 one.times -= 1
-                where = " in a watch" if one.in_watch else " for a write" if asked.is_write else ""
-                self.done[f"{one.code}{where}"] += 1
+                where = "in a watch" if one.in_watch else "for a write" if asked.is_write else ""
+                where = "in the middle of paging" if asked.is_next_page else where
+                self.done[f"{one.code} {where}".strip()] += 1
                 return one
         return None
 

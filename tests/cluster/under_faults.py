@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from reconciler.inventory.fold import fold
@@ -132,8 +133,11 @@ class UnderFaults:
                 self.comparisons += 1
                 return seen
             assert time.monotonic() < deadline, f"{different(seen, fresh)}; gaps {self.gaps}"
-            async with self._looked:
-                await self._looked.wait()  # what is on its way comes
+            looks = self.looks
+            await self.until(partial(self._has_looked_since, looks))  # what is on its way comes
+
+    def _has_looked_since(self, looks: int, _: Inventory) -> bool:
+        return self.looks > looks
 
     async def is_right(self) -> Inventory:
         """That it agrees with a fresh list and with Helm, and that nothing was ever wrongly gone."""

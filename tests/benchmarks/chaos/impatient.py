@@ -11,6 +11,7 @@ from reconciler.cli import git_state
 from reconciler.cli.main import main
 from reconciler.delivery import breaker
 from reconciler.kube import reflector, transport
+from reconciler.kube.client import Client
 from reconciler.operator import loop
 from reconciler.state.git.network.access import Access, Timeouts
 
@@ -20,6 +21,7 @@ REFUSED_AGAIN = 5.0  # seconds at most, in place of 600
 READ_TIMEOUT = 8.0  # seconds, in place of 30
 LONGEST = timedelta(seconds=10)  # between two attempts to tell, in place of 5 minutes
 IDLE = 10.0  # seconds, in place of 60
+PAGE_SIZE = 5  # objects, in place of 500: no list of so few objects would have a second page
 GIT = Timeouts(answer=8.0, silence=8.0, connect=8.0)  # seconds, in place of 60, 60 and 30
 
 
@@ -34,6 +36,7 @@ def impatient() -> None:
     breaker.CAP = LONGEST
     loop.IDLE = IDLE
     vars(git_state)["Access"] = partial(Access, timeouts=GIT)
+    Client.connect = partial(Client.connect, page_size=PAGE_SIZE)  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

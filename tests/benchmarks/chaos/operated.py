@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager
@@ -128,15 +127,20 @@ class Operated:
 
     async def agreed(self) -> Recorded:
         """The newest revision, once cluster, store and receiver agree; AssertionError when they do not."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return await self._agree()
-            except (AssertionError, StoreError):
-                assert self._process is not None
-                if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(1.0)
+        last: Exception | None = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    try:
+                        return await self._agree()
+                    except (AssertionError, StoreError) as error:
+                        assert self._process is not None
+                        if self._process.poll() is not None:
+                            raise
+                        last = error
+                    await asyncio.sleep(1.0)
+        except TimeoutError:
+            raise AssertionError(f"they do not agree after {PATIENCE:g} s: {last}") from last
 
     async def _agree(self) -> Recorded:
         async with self._store() as store:
