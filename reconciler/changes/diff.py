@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from reconciler.changes.change import AppChange, Changeset, Detail, Field, Operation, UnseenRevision
 from reconciler.changes.images import replaced_images, standing_images
-from reconciler.model import App, AppKey, Cluster, Snapshot
+from reconciler.model import App, AppKey, Cluster, Snapshot, differing
 
 _ORDER = {field: place for place, field in enumerate(Field)}
 
@@ -52,11 +52,10 @@ def diff(
 
 
 def _differing(old: Mapping[AppKey, App], new: Mapping[AppKey, App]) -> Iterator[AppKey]:
-    for key, now in new.items():
-        was = old.get(key)
-        if was is None or (was is not now and was.digest != now.digest):
+    for key in differing(old, new):
+        was, now = old.get(key), new.get(key)
+        if was is None or now is None or was.digest != now.digest:
             yield key
-    yield from old.keys() - new.keys()
 
 
 def _operation(

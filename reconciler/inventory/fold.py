@@ -27,13 +27,17 @@ from reconciler.inventory.judge import (
 )
 from reconciler.inventory.objects import Gap, Kind, Look, Meta, Namespace, Part, StoredRelease, UuidSecret
 from reconciler.inventory.ownership import Ref
-from reconciler.model import App, AppKey, PolicyInEffect
+from reconciler.model import App, AppKey, PolicyInEffect, differing
 
 
 class LiveLook(Look, frozen=True, kw_only=True):
     """A look at what is folded all the time: of its objects only the releases are told one by one."""
 
     folding: "Folding"
+
+    @property
+    def names(self) -> int:
+        return self.folding.names
 
 
 def fold(
@@ -130,6 +134,12 @@ class Folding:
     def releases(self) -> Iterable[StoredRelease]:
         """Every revision of every release."""
         return self._stored.values()
+
+    @property
+    def names(self) -> int:
+        """As ``Look.names``."""
+        nameless = {stored.namespace for stored in self._nameless.values()}
+        return len(self._releases) + len(nameless)
 
     @property
     def is_touched(self) -> bool:
@@ -350,11 +360,9 @@ class Folding:
 
 def _recorded_anew(before: Mapping[AppKey, App], now: Mapping[AppKey, App]) -> Set[AppKey] | None:
     """The apps whose record is another value; None where some came into it or left it."""
-    if before is now:
-        return frozenset()
-    if before.keys() != now.keys():
-        return None
-    return {key for key, app in now.items() if app is not before[key]}
+    found = differing(before, now)
+    came_or_left = any(key not in before or key not in now for key in found)
+    return None if came_or_left else found
 
 
 def _owned(apps: Mapping[AppKey, App]) -> Iterator[tuple[Ref, AppKey]]:

@@ -198,6 +198,11 @@ class Look(msgspec.Struct, frozen=True):
     never_listed: tuple[Gap, ...] = ()
     differences: int = 0
 
+    @property
+    def names(self) -> int:
+        """How many releases there are, whatever their revisions."""
+        return len({(release.namespace, release.name) for release in self.releases})
+
     def gap(self, kind: Kind, namespace: str) -> Gap | None:
         """The gap that covers a kind in a namespace, if any."""
         return _covering(self.gaps, kind, namespace)

@@ -1,6 +1,6 @@
 """What one look means for the record: from a look, the tip and the policy to the next snapshot. Pure."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -9,7 +9,7 @@ from reconciler.changes.change import Changeset, Operation
 from reconciler.changes.diff import diff
 from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Gap
-from reconciler.model import App, AppKey, Cluster, PolicyInEffect, Snapshot, snapshot_of
+from reconciler.model import App, AppKey, Cluster, PolicyInEffect, Snapshot
 from reconciler.policy.quiet import Observation, Verdict
 from reconciler.project import moment
 
@@ -25,7 +25,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 def next_snapshot(
     tip: Snapshot | None,
-    apps: Iterable[App],
+    apps: Mapping[AppKey, App],
     revisions: Mapping[AppKey, Sequence[tuple[int, str]]],
     *,
     cluster_uuid: str,
@@ -33,14 +33,14 @@ def next_snapshot(
     believed: Mapping[AppKey, App],
     lost: Collection[AppKey] = (),
 ) -> Decision:
-    """The snapshot of ``apps``, which should be recorded next, and how it differs from the tip.
+    """The snapshot of ``apps``, in key order, which should be recorded next, and how it differs from the tip.
 
     ``believed``: the tip's apps, or what they were before some of it was lost; ``lost``: the apps that
     are known to be missing from the tip.
     """
-    snapshot = snapshot_of(cluster_uuid, cluster, apps)
+    snapshot = Snapshot(cluster_uuid, cluster, apps)
     changes = diff(tip, snapshot, revisions=revisions)
-    if tip is None or (believed == tip.apps and not lost):
+    if tip is None or (not lost and (believed is tip.apps or believed == tip.apps)):
         return Decision(snapshot, changes, changes)
     happened = diff(msgspec.structs.replace(tip, apps=believed), snapshot, revisions=revisions).by_key
     words = []

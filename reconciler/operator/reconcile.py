@@ -96,7 +96,7 @@ class Reconciler:
         self._known: Known | None = None
         self._approvals = Approvals(leadership.ledger)
         self._braking = NOTHING
-        self._settled: Settled = {}
+        self._settled = Settled()
 
     async def reconcile(self, project: Project, *, in_passing: bool = False) -> Result:
         """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
@@ -119,9 +119,8 @@ class Reconciler:
                 look = await self._look(project, policy)
             stage = Stage.RECORD
             if look is not None:
-                names = {(release.namespace, release.name) for release in look.releases}
                 result = msgspec.structs.replace(
-                    result, gaps=look.gaps, releases=len(names), differences=look.differences
+                    result, gaps=look.gaps, releases=look.names, differences=look.differences
                 )
                 seen = await self._pass(project, policy, look, result) if in_passing else None
                 if seen is not None:
@@ -414,6 +413,7 @@ class Reconciler:
             retry_rejected_before=max(self._since, self._clock.now() - RETRY_REJECTED),
             approval=approval,
             settled=self._settled,
+            live=inventory.apps if inventory is not None else basis.recorded,
         )
 
 

@@ -134,15 +134,15 @@ def step_of(
     )
     if not patient:
         observation = at_once(observation, inventory)
-    counted = {**vanished(tip, on.view.entries, policy), **recorded}
+    counted = _joined(vanished(tip, on.view.entries, policy), recorded)
     braking = _brake(this, look, facts, counted, inventory)
     if braking.held:
         observation = without(observation, braking.held)
-    kept = {**recorded, **{key: counted[key] for key in sorted(braking.held)}}
+    kept = _joined(recorded, {key: counted[key] for key in sorted(braking.held)})
     chosen = recordable(kept, inventory, observation.verdicts, policy=policy, unsettled=marks)
     decision = next_snapshot(
         before,
-        chosen.apps.values(),
+        chosen.apps,
         inventory.revisions,
         cluster_uuid=this.whose.cluster_uuid,
         cluster=cluster_of(spec.cluster_name, look.kube_system_uid, policy, look.gaps),
@@ -155,6 +155,11 @@ def step_of(
         after = counted if premature else decision.snapshot.apps
         braking = msgspec.structs.replace(braking, left=left(this.whose.cluster_uuid, after, braking.keys))
     return Step(inventory, observation, chosen, marks, decision, held, premature, braking)
+
+
+def _joined(some: Mapping[AppKey, App], others: Mapping[AppKey, App]) -> Mapping[AppKey, App]:
+    """Both in key order, the second before the first; the very same mapping where there is only one."""
+    return dict(sorted({**some, **others}.items())) if some and others else some or others
 
 
 def _brake(
@@ -181,7 +186,7 @@ def stopping(this: Round, tip: Recorded, on: Ground) -> Decision:
     apps = believed(tip, on.view.entries, before.apps.keys(), broken=on.course.is_broken)
     return next_snapshot(
         before,
-        apps.values(),
+        apps,
         {},
         cluster_uuid=this.whose.cluster_uuid,
         cluster=msgspec.structs.replace(before.cluster, policy=this.policy),

@@ -109,6 +109,8 @@ def are_too_many(gone: int, of: int, percent: int) -> bool:
 
 def gone(recorded: Mapping[AppKey, App], inventory: Inventory) -> tuple[AppKey, ...]:
     """The recorded apps whose removal counts, in order: proven gone, whether that is quiet yet or not."""
+    if list(recorded) == list(inventory.apps):  # as nearly always
+        return ()
     return tuple(
         key
         for key in sorted(recorded.keys() - inventory.apps.keys())

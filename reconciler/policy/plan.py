@@ -3,14 +3,14 @@
 It is recomputed whenever it is needed and never stored, so a crash has nothing to corrupt.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from reconciler.model import App, AppKey, PolicyInEffect
+from reconciler.model import App, AppKey, PolicyInEffect, differing
 from reconciler.policy.approval import Approval, counts_as_gone, waiting
 from reconciler.policy.entry import EMPTY, Entry
 from reconciler.policy.protocol import Held, Reason, decide, resumes, told
@@ -44,9 +44,31 @@ class Plan(msgspec.Struct, frozen=True):
     held: Mapping[AppKey, Held]
 
 
-Settled = dict[AppKey, tuple[App, Entry]]
-"""Apps of which there was nothing to tell, and the entries that said so: while both are the same values,
-there still is nothing, unless the app is gone."""
+class Settled:
+    """What the last plan of a record was made from, and the apps that it could not be done with.
+
+    Of the others there was nothing to tell: while app and entry are the same values, and the app is not gone,
+    there still is nothing.
+    """
+
+    def __init__(self) -> None:
+        self._recorded: Mapping[AppKey, App] = {}
+        self._entries: Mapping[AppKey, Entry] = {}
+        self._open: frozenset[AppKey] = frozenset()
+
+    def left(
+        self, recorded: Mapping[AppKey, App], entries: Mapping[AppKey, Entry], live: Collection[AppKey]
+    ) -> set[AppKey]:
+        """The apps that must be gone through. ``live``: those that are not gone, recorded ones in order."""
+        away = set() if list(recorded) == list(live) else recorded.keys() - live
+        changed = differing(self._recorded, recorded) | differing(self._entries, entries)
+        return {key for key in self._open | changed | away if key in recorded or key in entries}
+
+    def keep(
+        self, recorded: Mapping[AppKey, App], entries: Mapping[AppKey, Entry], left: Iterable[AppKey]
+    ) -> None:
+        """There is nothing to tell of the apps that are recorded but those that are ``left``."""
+        self._recorded, self._entries, self._open = recorded, entries, frozenset(left)
 
 
 def plan(
@@ -60,6 +82,7 @@ def plan(
     retry_rejected_before: datetime,
     approval: Approval | None = None,
     settled: Settled | None = None,
+    live: Collection[AppKey] = (),
 ) -> Plan:
     """Compare what is approved with what the API knows.
 
@@ -67,21 +90,17 @@ def plan(
     digests of apps as they were recorded before they had settled in the wake of a Helm change;
     ``retry_rejected_before``: what was rejected earlier than this is tried again; ``approval``: what people
     approved, None where everything that is recorded is; ``settled``: what the plans before found, kept up to
-    date here, so that a plan costs what has changed.
+    date here, so that a plan costs what has changed; ``live``: with it, apps that are not gone for certain.
     """
     pushes: list[Push] = []
     held: dict[AppKey, Held] = {}
-    known = recorded.keys() | entries.keys()
+    left: set[AppKey] = set()
     if approval is not None:
-        known |= approval.apps.keys() | approval.refused.keys()
-    settled = {} if settled is None or approval is not None else settled
-    for key in settled.keys() - recorded.keys():
-        del settled[key]
-    known -= {
-        key
-        for key, (app, entry) in settled.items()
-        if recorded.get(key) is app and entries.get(key) is entry and not is_gone(key)
-    }
+        known = recorded.keys() | entries.keys() | approval.apps.keys() | approval.refused.keys()
+    elif settled is not None:
+        known = settled.left(recorded, entries, live)
+    else:
+        known = recorded.keys() | entries.keys()
     for key in sorted(known):
         entry, app, gone = entries.get(key, EMPTY), recorded.get(key), is_gone(key)
         mark = unsettled.get(key)
@@ -94,15 +113,17 @@ def plan(
         if approval is not None and why is None and not _is_rejected(verdict):
             by_rules = partial(_worth, worth=worth, unsettled=mark)
             verdict = waiting(key, entry, app, approval, by_rules) or verdict
+        if verdict is not None or app is None or gone:
+            left.add(key)
         if verdict is None:
-            if app is not None and not gone:
-                settled[key] = (app, entry)
             continue
         verdict = _held_by_policy(key, app or approved or told(entry), policy) or verdict
         if isinstance(verdict, Held):
             held[key] = verdict
         elif why is not None:
             pushes.append(Push(key, verdict, why))
+    if settled is not None and approval is None:
+        settled.keep(recorded, entries, left)
     return Plan(tuple(pushes), held)
 
 

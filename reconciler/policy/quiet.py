@@ -17,7 +17,7 @@ from enum import StrEnum
 import msgspec
 
 from reconciler.inventory.inventory import Inventory
-from reconciler.model import App, AppKey, in_order
+from reconciler.model import App, AppKey, differing
 from reconciler.policy.rules import Rules
 
 _PATIENCE = 12
@@ -80,7 +80,7 @@ def observe(
     result: dict[AppKey, Tracked] = {}
     verdicts: dict[AppKey, Verdict] = {}
     looks: list[float] = []
-    for key in in_order(recorded, inventory.apps):
+    for key in sorted(differing(recorded, inventory.apps) | (marks.keys() & recorded.keys())):
         was, live = recorded.get(key), inventory.apps.get(key)
         if live is None and not has_left(inventory, key):
             continue  # absence without proof is no news

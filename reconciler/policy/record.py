@@ -16,7 +16,7 @@ import msgspec
 from reconciler.changes.change import Field
 from reconciler.changes.diff import diff_app
 from reconciler.inventory.inventory import Inventory
-from reconciler.model import App, AppKey, PolicyInEffect, in_order
+from reconciler.model import App, AppKey, PolicyInEffect, differing, with_these
 from reconciler.policy.quiet import Verdict, has_left
 from reconciler.policy.rules import Rules, rules_of
 
@@ -50,30 +50,35 @@ def recordable(
     policy: PolicyInEffect,
     unsettled: Mapping[AppKey, str],
 ) -> Recordable:
-    """Choose for each app. ``unsettled``: the ledger's marks; ``verdicts``: of the same look."""
+    """Choose for each app. ``unsettled``: the ledger's marks; ``verdicts``: of the same look.
+
+    What is recorded and live is the same stays, unless it is marked: so only the others are gone through.
+    """
     rules = rules_of(policy)
-    apps: dict[AppKey, App] = {}
+    chosen: dict[AppKey, App | None] = {}
     marks: dict[AppKey, str] = {}
-    for key in in_order(previous, inventory.apps):
-        if policy.denies(key.namespace):
-            continue
+    among = differing(previous, inventory.apps) | unsettled.keys()
+    if inventory.policy.denyNamespaces != policy.denyNamespaces:  # else none of its apps is denied
+        among |= inventory.apps.keys()
+    for key in sorted(among):
         was, live = previous.get(key), inventory.apps.get(key)
         verdict = verdicts.get(key, Verdict.WAIT)
+        if policy.denies(key.namespace):
+            chosen[key] = None
+            continue
         if live is None:
-            if was is not None and not (has_left(inventory, key) and verdict is not Verdict.WAIT):
-                apps[key] = was
+            if has_left(inventory, key) and verdict is not Verdict.WAIT:
+                chosen[key] = None
             continue
         marked = was is not None and unsettled.get(key) == was.digest
         if not _taken(was, live, verdict, rules, marked=marked):
-            if was is not None:
-                apps[key] = was
-                if marked and verdict is Verdict.QUIET and was.digest == live.digest:
-                    marks[key] = SETTLED
+            if was is not None and marked and verdict is Verdict.QUIET and was.digest == live.digest:
+                marks[key] = SETTLED
             continue
-        apps[key] = live
+        chosen[key] = live
         if verdict is Verdict.AS_IT_STANDS and (marked or _in_the_wake_of_helm(was, live)):
             marks[key] = live.digest
-    return Recordable(apps, marks)
+    return Recordable(with_these(previous, chosen), marks)
 
 
 def _taken(was: App | None, live: App, verdict: Verdict, rules: Rules, *, marked: bool) -> bool:

@@ -63,7 +63,7 @@ class _State(msgspec.Struct):
 
     @property
     def view(self) -> LedgerView:
-        return LedgerView(facts=self.facts.facts, entries=dict(self.entries), suspect=self.suspect)
+        return LedgerView(facts=self.facts.facts, entries=self.entries, suspect=self.suspect)
 
 
 class ConfigMapLedger:
