@@ -3,12 +3,16 @@
 By the store's own appends, without a remote (see ``like_a_cache``). What it would be if nobody looked after
 it is what is in it, each object in a file of its own, as each was written.
 
-``python -m tests.benchmarks.growth COMMITS [APPS]`` tells what it is after each tenth of that many.
+``python -m tests.benchmarks.growth COMMITS [APPS]`` tells what it is after each tenth of that many. There a
+hundred commits come from one git process: the same objects, loose as an append leaves them, and the same
+housekeeping after each.
 """
 
 import asyncio
+import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,16 +20,22 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from reconciler.model import Snapshot
+from reconciler.state.documents import dump_app
 from reconciler.state.git.cache import FOLDER
+from reconciler.state.git.layout import app_file, directory
 from reconciler.state.git.maintenance import usage_of
 from reconciler.state.git.plumbing import Repository
 from reconciler.state.git.store import GitStore
+from reconciler.state.store import Message
 from tests.benchmarks.measure import cpu
-from tests.benchmarks.state import append, like_a_cache, snapshot, upgrades
+from tests.benchmarks.state import BRANCH, NOW, append, like_a_cache, snapshot, upgraded, upgrades
+from tests.builders import CLUSTER_UUID
 from tests.git.factory import git
 
 COMMITS = 10_000
 APPS = 1_000
+_AT_ONCE = 100
 
 
 def table() -> Table:
@@ -34,7 +44,7 @@ def table() -> Table:
     with TemporaryDirectory() as name:
         path, apart = Path(name) / "clone.git", Path(name) / "apart.git"
         before = cpu()
-        asyncio.run(_grow(like_a_cache(path), COMMITS, APPS))
+        asyncio.run(_grow(like_a_cache(path)))
         spent = (cpu() - before) / COMMITS * 1e3
         kept = sum(each.stat().st_size for each in (path / FOLDER).iterdir())
         shown.add_row("looked after", *_usage(path), f"{spent:.1f}", f"{kept / 1e6:.2f}")
@@ -49,15 +59,11 @@ def table() -> Table:
     return shown
 
 
-async def _grow(
-    store: GitStore, commits: int, apps: int, tenth: Callable[[int], None] = lambda _: None
-) -> None:
-    first = snapshot(apps)
+async def _grow(store: GitStore) -> None:
+    first = snapshot(APPS)
     tip = await append(store, first, None)
-    for number, after in enumerate(track(upgrades(first, commits), "committing", total=commits), 1):
+    for after in track(upgrades(first, COMMITS), "committing", total=COMMITS):
         tip = await append(store, after, tip)
-        if number % (commits // 10) == 0:
-            tenth(number)
     await store.close()
 
 
@@ -68,16 +74,41 @@ def _usage(repository: Path) -> tuple[str, ...]:
 
 def main(commits: int, apps: int) -> None:
     """Print a row for each tenth."""
-    shown = Table("commits", "objects, MB", "loose", "packs", "CPU per commit, ms")
+    shown = Table(
+        "commits", "objects, MB", "loose", "packs", title=f"{apps:,} apps, one changed in each commit"
+    )
     with TemporaryDirectory() as name:
-        path, before = Path(name) / "clone.git", cpu()
-
-        def tenth(number: int) -> None:
-            shown.add_row(f"{number:,}", *_usage(path), f"{(cpu() - before) / number * 1e3:.1f}")
-
-        asyncio.run(_grow(like_a_cache(path), commits, apps, tenth))
-    shown.title = f"one change in each commit, {apps:,} apps, looked after"
+        path = Path(name) / "clone.git"
+        store, first = like_a_cache(path), snapshot(apps)
+        asyncio.run(append(store, first, None))
+        stream = _commits(path, first, commits)
+        for number in track(range(_AT_ONCE, commits + 1, _AT_ONCE), "committing"):
+            some = "".join(islice(stream, _AT_ONCE))
+            git(path, "-c", f"fastimport.unpackLimit={1 << 30}", "fast-import", "--quiet", stdin=some)
+            for _ in range(_AT_ONCE):
+                store.appended()
+            if number % (commits // 10) == 0:
+                shown.add_row(f"{number:,}", *_usage(path))
     Console().print(shown)
+
+
+def _commits(path: Path, first: Snapshot, count: int) -> Iterator[str]:
+    """What the store would give to fast-import, commit by commit; digests that only look like one."""
+    apps = dict(first.apps)
+    parent = git(path, "rev-parse", BRANCH).strip()
+    for number, key in enumerate(islice(cycle(apps), count), 1):
+        apps[key] = upgraded(apps[key])
+        digest = hashlib.sha256(str(number).encode()).hexdigest()
+        trailers = (("Cluster-UUID", CLUSTER_UUID), ("Instance", "benchmark"), ("Snapshot", digest))
+        text, content = Message("record", "", trailers).render(), dump_app(apps[key]).decode()
+        who = f"Bench <bench@example.org> {int(NOW.timestamp()) + 60 * number} +0000"
+        yield (
+            f"commit refs/heads/{BRANCH}\nauthor {who}\ncommitter {who}\ndata {len(text)}\n{text}\n"
+            + (f"from {parent}\n" if number % _AT_ONCE == 1 else "")
+            + f"M 100644 inline {directory(CLUSTER_UUID)}/{app_file(key)}\n"
+            + f"data {len(content.encode())}\n{content}\n"
+        )
+        parent = f"refs/heads/{BRANCH}^0"
 
 
 if __name__ == "__main__":
