@@ -6,6 +6,7 @@ package's typed models cost fifty times what decoding the needed fields does. Wh
 when a connection is made (``package``), so that commands without a cluster do not pay.
 """
 
+import logging
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -42,6 +43,10 @@ _PIECE = 65_536
 POOL_SIZE = 32
 """Connections kept open; more than are ever used at once (a watch of each kind, and the requests beside
 them), so that none is made anew."""
+
+
+# It warns with a traceback of a head that broke off, which then fails as any answer that is not whole does.
+logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -140,6 +140,15 @@ async def test_an_answer_that_is_not_what_was_asked_for_is_an_error_of_ours(serv
         await server.client().list_all("/x", read)
 
 
+async def test_of_a_head_that_broke_off_only_what_comes_of_it_is_told(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = serve(lambda _: Reply(headers={"x": "1\r\nContent-T"}, body=[]))
+    with pytest.raises(KubernetesError, match="GET /x: the answer cannot be understood"):
+        await server.client().list_all("/x", read)
+    assert caplog.records == []
+
+
 async def test_a_server_that_is_not_there_is_named(serve: Serve) -> None:
     server = serve(lambda _: Reply())
     client = server.client()
