@@ -94,7 +94,8 @@ class Delivered(msgspec.Struct, frozen=True):
     """What one call came to. ``plan``: what is left, by the newest plan.
 
     ``trouble``: why it waits, one sentence, "" when it does not; ``stopped``: it is one that a person must
-    look at; ``next_try``: when calling again is worth it, None when nothing waits for a time.
+    look at; ``next_try``: when calling again is worth it, None when nothing waits for a time; ``in_doubt``:
+    the ledger is suspect, so that an empty plan says nothing.
     """
 
     plan: Plan
@@ -103,6 +104,7 @@ class Delivered(msgspec.Struct, frozen=True):
     trouble: str = ""
     stopped: bool = False
     next_try: datetime | None = None
+    in_doubt: bool = False
 
     @property
     def could_be_helped(self) -> bool:
@@ -205,6 +207,7 @@ class Delivery:
             trouble=self._trouble() if waits else "",
             stopped=waits and self._breaker.stopped,
             next_try=self._breaker.until if waits else None,
+            in_doubt=view.suspect,
         )
 
     def _trouble(self) -> str:

@@ -23,6 +23,8 @@ GONE = "; gone: "
 AWAITING = "AwaitingApproval"
 REFUSED = "ApprovalRefused"
 UNREADABLE = "ApprovalUnreadable"
+IN_DOUBT = "LedgerInDoubt"
+_DOUBT = "the ledger was lost or restored: nothing is told until it is clear again what the API may have"
 _NAMED = 3  # objects that a message names before it counts the rest
 
 
@@ -100,6 +102,8 @@ def _told(delivery: Delivery, approving: Approving | None) -> Condition:
         return Condition(
             "Delivered", "Unknown", "NotConfigured", "HOSSTED_API_URL is not set: nothing is pushed"
         )
+    if delivery.in_doubt:
+        return Condition("Delivered", "False", IN_DOUBT, _DOUBT)
     if approving is not None and approving.trouble:
         return Condition("Delivered", "False", UNREADABLE, unreadable(approving))
     if delivery.pending:

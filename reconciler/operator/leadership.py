@@ -181,6 +181,8 @@ class Leadership:
         if branch is None:
             return False
         view = await self.ledger.write({})
+        if view.suspect:  # then the branch may know better
+            return False
         return await delivered.follow(branch, view, instance=self._instance, at=self._clock.now())
 
     def facts(

@@ -83,6 +83,7 @@ class Loop:
         self._failures = 0
         self._pace = Pace()
         self._is_prepared = False  # for the first upgrade
+        self._in_doubt = False  # the ledger, as delivery found it last
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -138,6 +139,7 @@ class Loop:
         """The project, if nothing is due but a look at what happened in the cluster."""
         if (
             self._moved is None
+            or self._in_doubt
             or self._changed.is_set()
             or self._latest is None
             or self._latest[1].failure is not None
@@ -233,6 +235,9 @@ class Loop:
                 wait = BACKOFF_FIRST * self._random.uniform(4, 8)
                 continue
             await self._tell_of(delivered)
+            if delivered.in_doubt and not self._in_doubt:  # a round that fails is tried ever later
+                self._due.set()
+            self._in_doubt = delivered.in_doubt
             await delivery.prepare()  # now that nothing is in a hurry
             wait = None
             if delivered.next_try is not None:

@@ -181,8 +181,9 @@ class Reconciler:
         return self._basis is not None
 
     def plan(self, view: LedgerView) -> Plan:
-        """What is still to be told, as of the newest reconcile; nothing before the first."""
-        return Plan((), {}) if self._basis is None else self._plan_on(self._basis, view)
+        """What is still to be told, as of the newest reconcile; nothing before the first, nor by a ledger
+        that was lost or restored since: the next whole round works out anew what the API may have."""
+        return Plan((), {}) if self._basis is None or view.suspect else self._plan_on(self._basis, view)
 
     async def deliver(self, delivery: deliver.Delivery) -> deliver.Delivered:
         """Tell what is to be told, as of now; LedgerError when the ledger cannot be read."""

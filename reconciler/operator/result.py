@@ -55,7 +55,8 @@ class Delivery(msgspec.Struct, frozen=True):
     wait for people.
 
     ``trouble``: why pushing waits or stopped, in one sentence, "" when it does not; ``stopped``: it is one
-    that a person must see to.
+    that a person must see to; ``in_doubt``: the ledger was lost or restored, and what there is to tell has
+    not been worked out again yet.
     """
 
     configured: bool = True
@@ -65,6 +66,7 @@ class Delivery(msgspec.Struct, frozen=True):
     trouble: str = ""
     stopped: bool = False
     next_try: datetime | None = None
+    in_doubt: bool = False
 
 
 def delivery_of(plan: Plan, *, configured: bool) -> Delivery:
@@ -88,6 +90,7 @@ def after(delivered: Delivered) -> Delivery:
         trouble=delivered.trouble,
         stopped=delivered.stopped,
         next_try=delivered.next_try,
+        in_doubt=delivered.in_doubt,
     )
 
 

@@ -154,10 +154,10 @@ class ConfigMapDisk:
     def restore(self, saved: Any) -> None:
         self.items.items = dict(saved)
 
-    def restore_ledger(self, saved: Any) -> None:
-        """The ledger as a backup has it: other objects, with UIDs of their own."""
-        self.lose_ledger()
-        self._restore("hossted-ledger", saved)
+    def restore_ledger(self, saved: Any, part: str = "hossted-ledger") -> None:
+        """The ledger, or a part of it, as a backup has it: other objects, with UIDs of their own."""
+        self._lose(part)
+        self._restore(part, saved)
 
     def restore_store(self, saved: Any) -> None:
         """The store likewise."""

@@ -56,6 +56,12 @@ TABLE = [
         make_result(delivery=UNUSABLE), "Delivered!ApiUnusable", "Ready!ApiUnusable", id="the API refuses us"
     ),
     pytest.param(
+        make_result(delivery=Delivery(in_doubt=True)),
+        "Delivered!LedgerInDoubt",
+        "Ready!LedgerInDoubt",
+        id="the ledger was restored",
+    ),
+    pytest.param(
         make_result(delivery=Delivery(rejected=(KEY,))),
         "Delivered!Rejected",
         "Ready!Rejected",
@@ -141,7 +147,13 @@ def test_each_result_has_its_conditions(result: Result, one: str, other: str) ->
             (False, True),
             (False, True),
             ((), (BROKEN,)),
-            (Delivery(), PENDING, Delivery(rejected=(KEY,)), Delivery(configured=False)),
+            (
+                Delivery(),
+                PENDING,
+                Delivery(rejected=(KEY,)),
+                Delivery(configured=False),
+                Delivery(in_doubt=True),
+            ),
             (None, AWAY, WRONG),
         )
     ],
