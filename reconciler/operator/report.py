@@ -6,6 +6,7 @@ timestamp would change, at most once an ``interval``.
 
 from collections.abc import Collection
 from datetime import timedelta
+from operator import attrgetter
 
 import msgspec
 
@@ -22,7 +23,7 @@ from reconciler.operator.conditions import (
 )
 from reconciler.operator.result import Approving, Result
 from reconciler.policy.brake import Course
-from reconciler.project import Project, SnapshotRef, Status, Summary, build_status
+from reconciler.project import Listing, Project, SnapshotRef, Status, Summary, build_status
 
 REMOVALS_RELEASED = "RemovalsReleased"
 
@@ -42,9 +43,15 @@ class Notice(msgspec.Struct, frozen=True):
     warning: bool = False
 
 
-def status_of(project: Project, result: Result, email_id: str, echoed: Collection[str] = ()) -> Status:
+def status_of(
+    project: Project,
+    result: Result,
+    email_id: str,
+    echoed: Collection[str] = (),
+    listing: Listing | None = None,
+) -> Status:
     """The project's status after a result; what the result does not know stays as it was. ``echoed``: as of
-    ``echo``."""
+    ``echo``; ``listing``: what the status before was made with."""
     recorded = result.recorded
     return build_status(
         project.status,
@@ -54,7 +61,7 @@ def status_of(project: Project, result: Result, email_id: str, echoed: Collectio
         cluster_uuid=result.cluster_uuid or None,
         kube_system_uid=result.kube_system_uid or None,
         email_id=email_id,
-        apps=recorded.snapshot.apps.values() if recorded is not None else None,
+        releases=(listing or Listing()).of(recorded.snapshot.apps) if recorded is not None else None,
         summary=_summary(project.status.summary or Summary(), result),
         snapshot=SnapshotRef(recorded.snapshot.digest, recorded.revision.id)
         if recorded is not None
@@ -184,13 +191,16 @@ def line(result: Result) -> str:
     return ", ".join(parts)
 
 
+_PODS = attrgetter("pods")
+
+
 def _summary(old: Summary, result: Result) -> Summary:
     seen, told = result.inventory, result.delivery
     if seen is not None:
         old = msgspec.structs.replace(
             old,
             releases=len(seen.apps),
-            pods=sum(app.pods for app in seen.apps.values()),
+            pods=sum(map(_PODS, seen.apps.values())),
             unreadable=len(seen.unreadable),
             unattributed=len(seen.unattributed),
         )

@@ -14,7 +14,7 @@ from reconciler.operator import report
 from reconciler.operator.clock import Clock, Wait, wait
 from reconciler.operator.conditions import ATTENTION, REMOVALS_HELD, stalled
 from reconciler.operator.result import Result
-from reconciler.project import Project, Status, build_status, status_patch
+from reconciler.project import Listing, Project, Status, build_status, status_patch
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class Reporter:
         self._under_way: datetime | None = None  # since when something is
         self._written: dict[str, tuple[str, Status]] = {}
         self._echoed: dict[str, frozenset[str]] = {}
+        self._listing = Listing()
 
     async def reconciled(self, project: Project, result: Result) -> None:
         """A reconcile has ended."""
@@ -130,7 +131,9 @@ class Reporter:
             await self._write(project, self._status(project, result))
 
     def _status(self, project: Project, result: Result) -> Status:
-        return report.status_of(project, result, self._email_id, self._echoed.get(project.uid, ()))
+        return report.status_of(
+            project, result, self._email_id, self._echoed.get(project.uid, ()), self._listing
+        )
 
     def _hand_in(self, project: Project, result: Result) -> None:
         self._latest = (msgspec.structs.replace(project, status=self._known(project)), result)

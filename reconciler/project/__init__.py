@@ -4,6 +4,8 @@
 """
 
 from reconciler.project.duration import Duration
+from reconciler.project.moment import moment
+from reconciler.project.releases import HelmStatus, Listing, Releases, releases_of
 from reconciler.project.resource import (
     GROUP,
     KIND,
@@ -32,12 +34,10 @@ from reconciler.project.spec import (
 )
 from reconciler.project.status import (
     Condition,
-    HelmStatus,
     SnapshotRef,
     Status,
     Summary,
     build_status,
-    moment,
     status_patch,
 )
 
@@ -58,9 +58,11 @@ __all__ = [
     "GitState",
     "HelmStatus",
     "InvalidProjectError",
+    "Listing",
     "Match",
     "Project",
     "PushSpec",
+    "Releases",
     "Rule",
     "SecretRef",
     "Signing",
@@ -72,5 +74,6 @@ __all__ = [
     "moment",
     "oldest",
     "parse_project",
+    "releases_of",
     "status_patch",
 ]

@@ -6,16 +6,17 @@ is, and the rest is replaced by the next patch.
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
-from reconciler.model import App, AppKey, rfc3339
+from reconciler.model import AppKey, rfc3339
+from reconciler.project.moment import moment
+from reconciler.project.releases import HelmStatus, Releases
 
-MOST_RELEASES, MOST_HELM_STATUS, LONGEST_MESSAGE = 1_000, 200, 1_024
+LONGEST_MESSAGE = 1_024
 
-_EPOCH = datetime.fromtimestamp(0, UTC)
 _T = TypeVar("_T")
 
 
@@ -31,20 +32,6 @@ class Condition(msgspec.Struct, frozen=True):
     message: str = ""
     observedGeneration: int = 0
     lastTransitionTime: str = ""
-
-
-class HelmStatus(msgspec.Struct, frozen=True):
-    """One release in ``status.helmStatus``; an upstream operator's may lack any of it."""
-
-    name: str = ""
-    namespace: str = ""
-    appUUID: str = ""
-    revision: int = 0
-    updated: str = ""
-    status: str = ""
-    chart: str = ""
-    appVersion: str = ""
-    hossted_helm: bool = False
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -98,16 +85,6 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
         return found
 
 
-def moment(text: str) -> datetime | None:
-    """A moment from RFC 3339 or from Go's ``time.String()`` (``… … +0000 UTC m=+1.5``), else None."""
-    parts = text.split(" ")
-    try:
-        found = datetime.fromisoformat(text if len(parts) < 3 else f"{parts[0]}T{parts[1]}{parts[2]}")
-    except ValueError:
-        return None
-    return found if found.tzinfo else None
-
-
 def build_status(
     old: Status,
     *,
@@ -117,7 +94,7 @@ def build_status(
     cluster_uuid: str | None = None,
     kube_system_uid: str | None = None,
     email_id: str | None = None,
-    apps: Iterable[App] | None = None,
+    releases: Releases | None = None,
     summary: Summary | None = None,
     snapshot: SnapshotRef | None = None,
     signing_key: str | None = None,
@@ -141,22 +118,25 @@ def build_status(
         signingKey=old.signingKey if signing_key is None else signing_key,
         lastHandledReconcileAt=old.lastHandledReconcileAt if handled is None else handled,
     )
-    if apps is None:
+    if releases is None:
         return status
-    recent = sorted(sorted(apps, key=lambda app: app.key), key=_updated, reverse=True)[:MOST_RELEASES]
     return msgspec.structs.replace(
         status,
-        reconcileHelmReleases={
-            str(app.key): f"{app.helm.chart}-{app.record.chart_version} revision {app.helm.revision}"
-            for app in recent
-        },
-        helmStatus=tuple(_helm_status(app) for app in recent[:MOST_HELM_STATUS]),
-        revision=tuple(sorted(app.helm.revision for app in recent)),
+        reconcileHelmReleases=releases.lines,
+        helmStatus=releases.helm,
+        revision=releases.revisions,
     )
 
 
 def status_patch(old: Status, new: Status) -> dict[str, object] | None:
     """The JSON merge patch (RFC 7386) of the object that turns one status into the other, or None."""
+    none = Status()
+    same = {
+        name: getattr(none, name)
+        for name in Status.__struct_fields__
+        if getattr(old, name) == getattr(new, name)
+    }
+    old, new = msgspec.structs.replace(old, **same), msgspec.structs.replace(new, **same)
     changes = _merge_patch(_as_json(old), _as_json(new))
     return {"status": changes} if changes else None
 
@@ -199,25 +179,6 @@ def _readable(value: object, kind: type[_T]) -> tuple[_T, ...]:
         return () if value is None else (msgspec.convert(value, kind),)
     except msgspec.ValidationError:
         return ()
-
-
-def _updated(app: App) -> datetime:
-    return moment(app.helm.updated) or _EPOCH
-
-
-def _helm_status(app: App) -> HelmStatus:
-    helm = app.helm
-    return HelmStatus(
-        name=helm.name,
-        namespace=helm.namespace,
-        appUUID=app.app_uuid,
-        revision=helm.revision,
-        updated=helm.updated,
-        status=helm.status,
-        chart=helm.chart,
-        appVersion=helm.appVersion,
-        hossted_helm=app.app_api_info.hossted_helm,
-    )
 
 
 def _dated(now: Condition, was: Condition | None, generation: int, at: datetime) -> Condition:

@@ -18,6 +18,7 @@ from reconciler.project import (
     Summary,
     build_status,
     parse_project,
+    releases_of,
     status_patch,
 )
 from tests.bad_specs import BAD_SPECS, BadSpec
@@ -248,7 +249,7 @@ def test_a_status_that_the_code_builds_is_the_one_that_the_server_then_has(clust
         cluster_uuid="K-1",
         kube_system_uid="uid",
         email_id="a@example.com",
-        apps=[make_app(name="gone"), make_app(name="stays")],
+        releases=releases_of([make_app(name="gone"), make_app(name="stays")]),
         summary=Summary(releases=2),
         snapshot=SnapshotRef("digest", "r1"),
         handled="1",
@@ -258,7 +259,7 @@ def test_a_status_that_the_code_builds_is_the_one_that_the_server_then_has(clust
         at=at,
         generation=1,
         conditions=[Condition("Ready", "False", "Failed", "y" * 2_000)],
-        apps=[make_app(name="stays", revision=2)],
+        releases=releases_of([make_app(name="stays", revision=2)]),
     )
     for old, new in ((Status(), first), (first, second)):
         write_status(cluster, status_patch(old, new))

@@ -11,8 +11,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from reconciler.errors import ReconcilerError, ReleaseError, SettingsError, UsageError
+from reconciler.project import Condition, HelmStatus, SnapshotRef, Status, Summary
 from reconciler.project import spec as ours
-from reconciler.project.status import LONGEST_MESSAGE, Condition, HelmStatus, SnapshotRef, Status, Summary
+from reconciler.project.status import LONGEST_MESSAGE
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())

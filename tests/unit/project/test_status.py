@@ -7,16 +7,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.model import AppKey
+from reconciler.model import App, AppKey
 from reconciler.project import (
     Condition,
     HelmStatus,
+    Listing,
     SnapshotRef,
     Status,
     Summary,
     build_status,
     moment,
     parse_project,
+    releases_of,
     status_patch,
 )
 from tests.builders import APP_UUID, make_app
@@ -115,10 +117,14 @@ def test_the_status_shows_the_releases_in_the_documented_form() -> None:
         cluster_uuid="K-1",
         kube_system_uid="uid",
         email_id="a@example.com",
-        apps=[
-            make_app("default", "old", revision=5, updated="2026-11-20T10:00:00Z"),
-            make_app("default", "new", revision=1, updated="2026-11-21T09:00:00+05:30", hossted_helm=True),
-        ],
+        releases=releases_of(
+            [
+                make_app("default", "old", revision=5, updated="2026-11-20T10:00:00Z"),
+                make_app(
+                    "default", "new", revision=1, updated="2026-11-21T09:00:00+05:30", hossted_helm=True
+                ),
+            ]
+        ),
         summary=Summary(releases=2, pods=2),
         snapshot=SnapshotRef("d1", "r1"),
         handled="t1",
@@ -183,7 +189,7 @@ def test_of_many_releases_the_1000_and_the_200_most_recent_are_shown() -> None:
         )
         for number in range(1_100)
     ]
-    status = build_status(Status(), at=AT, generation=1, conditions=(), apps=apps)
+    status = build_status(Status(), at=AT, generation=1, conditions=(), releases=releases_of(apps))
     assert set(status.reconcileHelmReleases) == {f"default/app-{number}" for number in range(100, 1_100)}
     assert [one.revision for one in status.helmStatus] == list(range(1_099, 899, -1))
     assert status.revision == tuple(range(100, 1_100))
@@ -191,8 +197,8 @@ def test_of_many_releases_the_1000_and_the_200_most_recent_are_shown() -> None:
 
 def test_the_order_in_which_apps_are_given_changes_nothing() -> None:
     apps = [make_app(namespace, name) for namespace in "ba" for name in "yx"]
-    one = build_status(Status(), at=AT, generation=1, conditions=(), apps=apps)
-    other = build_status(Status(), at=AT, generation=1, conditions=(), apps=reversed(apps))
+    one = build_status(Status(), at=AT, generation=1, conditions=(), releases=releases_of(apps))
+    other = build_status(Status(), at=AT, generation=1, conditions=(), releases=releases_of(reversed(apps)))
     assert one == other
     assert [item.namespace + item.name for item in one.helmStatus] == ["ax", "ay", "bx", "by"]
 
@@ -205,7 +211,7 @@ def test_what_a_reconcile_does_not_know_stays_as_it_was() -> None:
         conditions=(),
         cluster_uuid="K-1",
         email_id="a@example.com",
-        apps=[make_app()],
+        releases=releases_of([make_app()]),
         summary=Summary(releases=1),
         snapshot=SnapshotRef("d", "r"),
         handled="t",
@@ -248,7 +254,7 @@ def test_a_message_is_cut_at_1024_characters(length: int) -> None:
 
 
 def test_nothing_changed_is_no_patch() -> None:
-    status = build_status(Status(), at=AT, generation=1, conditions=(), apps=[make_app()])
+    status = build_status(Status(), at=AT, generation=1, conditions=(), releases=releases_of([make_app()]))
     assert status_patch(status, status) is None
     assert status_patch(status, read(as_json(status))) is None
 
@@ -298,3 +304,23 @@ def test_the_patch_turns_the_old_status_into_the_new_one(old: Status, new: Statu
     after = before if patch is None else merged({"status": before}, patch)["status"]  # type: ignore[index]  # JSON
     assert read(after) == new
     assert (patch is None) == (old == new)
+
+
+KEYS = [AppKey("default", name) for name in "abc"]
+recorded = st.fixed_dictionaries(
+    {},
+    optional={
+        key: st.sampled_from(
+            [make_app(*key, revision=day, updated=f"2026-11-2{day}T10:00:00Z") for day in (1, 2, 3)]
+            + [make_app(*key, updated="")]
+        )
+        for key in KEYS
+    },
+)
+
+
+@given(st.lists(recorded, max_size=6))
+def test_what_is_listed_is_what_would_be_listed_from_nothing(states: list[dict[AppKey, App]]) -> None:
+    listing = Listing()
+    for apps in states:
+        assert listing.of(apps) == releases_of(apps.values())
