@@ -7,8 +7,9 @@ was forbidden, slowly.
 
 import asyncio
 from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from contextlib import aclosing, suppress
 from datetime import datetime, timedelta
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -24,7 +25,7 @@ from reconciler.kube.bodies import (
     uuid_bodies,
     uuid_body,
 )
-from reconciler.kube.client import EITHER, Client, Params
+from reconciler.kube.client import EITHER, Client, Page, Params
 from reconciler.kube.resources import (
     RELEASE_CONFIGMAPS,
     RELEASE_SECRETS,
@@ -57,13 +58,6 @@ class Body(msgspec.Struct, Generic[T], frozen=True):
     uid: str
     value: T | None = None
     problem: str = ""
-
-
-class _Page(NamedTuple, Generic[T]):
-    """What is wanted of a page of a list. ``token``: for the next page, "" on the last."""
-
-    bodies: list[Body[T]]
-    token: str
 
 
 class _Read(msgspec.Struct, Generic[T], frozen=True):
@@ -133,26 +127,19 @@ class Bodies(Generic[T]):
         versions: Mapping[str, str],
         path: str,
         params: Params,
-        read: Callable[[bytes], _Page[T]],
+        read: Callable[[bytes], Page[Body[T]]],
         slots: asyncio.Semaphore,
     ) -> None:
         """Read the bodies of these objects (versions by UID) by a list, page by page, and remember them.
 
         Which of them did not come, because they have gone or a page failed, is for ``fetch`` to find out.
         """
-        token = ""
-        while True:
-            paging = {"limit": str(BODIES_A_PAGE), **({"continue": token} if token else {})}
-            try:
-                async with slots:
-                    page = await self._client.read(path, read, {**params, **paging}, EITHER)
-            except ReconcilerError:
-                return  # the request for each of the others says what is wrong
-            for body in page.bodies:
-                self._read[body.uid] = _Read(body, versions[body.uid])
-            token = page.token
-            if not token:
-                return
+        pages = self._client.pages(path, read, params, EITHER, BODIES_A_PAGE)
+        with suppress(ReconcilerError):  # the request for each of the others says what is wrong
+            async with slots, aclosing(pages):
+                async for page in pages:
+                    for body in page.items:
+                        self._read[body.uid] = _Read(body, versions[body.uid])
 
 
 class ReleaseBodies:
@@ -305,10 +292,11 @@ def _payload_reader(driver: Kind) -> Callable[[bytes], Body[ReleasePayload]]:
     return read
 
 
-def _payloads_reader(driver: Kind, wanted: Container[str]) -> Callable[[bytes], _Page[ReleasePayload]]:
-    def read(body: bytes) -> _Page[ReleasePayload]:
+def _payloads_reader(driver: Kind, wanted: Container[str]) -> Callable[[bytes], Page[Body[ReleasePayload]]]:
+    def read(body: bytes) -> Page[Body[ReleasePayload]]:
         found = release_bodies(body)
-        return _Page([_payload(uid, data, driver) for uid, data in found.items if uid in wanted], found.token)
+        bodies = [_payload(uid, data, driver) for uid, data in found.items if uid in wanted]
+        return Page(bodies, "", found.token)
 
     return read
 
@@ -326,10 +314,11 @@ def _read_uuid(body: bytes) -> Body[str]:
     return _value(*uuid_body(body))
 
 
-def _uuids_reader(wanted: Container[str]) -> Callable[[bytes], _Page[str]]:
-    def read(body: bytes) -> _Page[str]:
+def _uuids_reader(wanted: Container[str]) -> Callable[[bytes], Page[Body[str]]]:
+    def read(body: bytes) -> Page[Body[str]]:
         found = uuid_bodies(body)
-        return _Page([_value(uid, value) for uid, value in found.items if uid in wanted], found.token)
+        bodies = [_value(uid, value) for uid, value in found.items if uid in wanted]
+        return Page(bodies, "", found.token)
 
     return read
 

@@ -9,14 +9,15 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
+from functools import partial
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
 from reconciler.errors import KubernetesError, ReconcilerError
-from reconciler.kube import answers
+from reconciler.kube import answers, protobuf
 from reconciler.kube.stream import NotUnderstood, Stream
 from reconciler.kube.threads import in_thread
 from reconciler.kube.transport import Answer, Transport, Unanswered
@@ -79,6 +80,13 @@ class _Request(NamedTuple):
         return f"{self.method} {self.path.partition('?')[0]}"
 
 
+class _Unread(NamedTuple):
+    """A page of which so far only the token is known."""
+
+    body: bytes
+    token: str
+
+
 class Client:
     """One API server, as one user."""
 
@@ -134,20 +142,42 @@ class Client:
         read: Callable[[bytes], Page[T]],
         params: Params | None = None,
         accept: str = JSON,
+        page_size: int | None = None,
     ) -> AsyncGenerator[Page[T], None]:
         """The pages of a list, as of one version, each as it comes; ``read`` as in ``list_all``.
 
+        While a page is read the next is asked for, and none beyond: in protobuf a page begins with its token.
         KubernetesError with status 410 when the server has forgotten that version on the way.
         """
-        token = ""
+
+        def page_of(token: str) -> _Request:
+            paging = {"limit": str(page_size or self._page_size), **({"continue": token} if token else {})}
+            return _Request("GET", _url(path, {**(params or {}), **paging}), {"accept": accept})
+
+        def first(body: bytes) -> Page[T] | _Unread:
+            token = protobuf.token(body) if protobuf.is_protobuf(body) else ""
+            return _Unread(body, token) if token else read(body)
+
+        request = page_of("")
+        found = await self._ask(request, first)
         while True:
-            paging = {"limit": str(self._page_size), **({"continue": token} if token else {})}
-            request = _Request("GET", _url(path, {**(params or {}), **paging}), {"accept": accept})
-            page = await self._ask(request, read)
-            yield page
-            token = page.token
-            if not token:
-                return
+            if not isinstance(found, _Unread):
+                yield found
+                if not found.token:
+                    return
+                request = page_of(found.token)
+                found = await self._ask(request, first)
+                continue
+            following = page_of(found.token)
+            ahead = asyncio.create_task(self._ask(following, first))
+            ahead.add_done_callback(_heed)
+            try:
+                page = await in_thread(partial(_read, request, read, found.body))
+                del found  # its body, of megabytes
+                yield page
+                request, found = following, await ahead
+            finally:
+                ahead.cancel()
 
     async def create(self, path: str, body: bytes, read: Callable[[bytes], T]) -> T:
         """POST, and what ``read`` makes of the answer; ConflictError when it is there already."""
@@ -265,10 +295,20 @@ class Client:
         answer = self._transport.send(request.method, request.path, request.headers, request.body)
         if not 200 <= answer.status < 300:
             return answer, None
-        try:
-            return answer, read(answer.body)
-        except (msgspec.DecodeError, ValueError) as error:
-            raise _not_understood(str(request), error) from error
+        return answer, _read(request, read, answer.body)
+
+
+def _read(request: _Request, read: Callable[[bytes], T], body: bytes) -> T:
+    try:
+        return read(body)
+    except (msgspec.DecodeError, ValueError) as error:
+        raise _not_understood(str(request), error) from error
+
+
+def _heed(task: "asyncio.Task[Any]") -> None:
+    """That a page which was asked for ahead did not come matters only to whoever waits for it."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _not_understood(request: str, error: Exception) -> KubernetesError:

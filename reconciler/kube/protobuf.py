@@ -90,6 +90,14 @@ def listed(name: str, body: bytes) -> Listed:
     return Listed((_parsed(name, item) for item in items), found.resource_version, found.token)
 
 
+def token(body: bytes) -> str:
+    """The token of the page after this one, "" where it is the last: the metadata of a list comes first, so
+    nothing else is looked at. ValueError for what is no list."""
+    for number, value in _parts(_raw(body)):
+        return str(_parsed("ListMeta", value).token) if number == 1 else ""
+    return ""
+
+
 def one(name: str, body: bytes) -> Message:
     """An object. ValueError for what is none."""
     envelope = _parsed("Unknown", _enveloped(body))
