@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True):
     calm: float = 2.0
     between: float = 4.0
     restarts: float = 0.03
-    kills: float = 0.04
+    kills: float = 0.025
     most: int = 12
 
 
@@ -118,6 +118,7 @@ async def _chaos(
         found = await faults.is_right()
         assert operated.witness.wrong == []
         say(f"{done} operations, {len(found.apps)} apps, the live view as a fresh list has them")
+    weather.mend()
     recorded = await operated.agreed()
     await operated.verified()
     revisions = await operated.revisions()

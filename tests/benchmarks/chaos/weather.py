@@ -76,6 +76,7 @@ class Weather:
             self._stall,
             self._go_out,
             self._change,
+            self._change,
             lambda: way.lie(_a_next_page, 500, times=random.randrange(1, 5)),
             lambda: way.lie(_a_next_page, 410, times=random.randrange(1, 5)),
             lambda: way.lie(_a_look, self._draw(REFUSALS), times=random.randrange(1, 10)),
@@ -101,9 +102,13 @@ class Weather:
             await asyncio.sleep(self._random.expovariate(1 / self._between))
 
     def clear(self) -> None:
-        """Nothing bad happens to what comes from now on."""
+        """Nothing bad happens to what comes from now on, but for the faults of the git server that have not
+        come yet: there are pushes to do them to when much can be recorded again."""
         self._way.honest()
         self._receiver.heal()
+
+    def mend(self) -> None:
+        """Nor by the git server."""
         if self._hosted is not None:
             self._hosted.faults.clear()
 
@@ -122,13 +127,19 @@ class Weather:
         self._later(self._way.back)
 
     def _change(self) -> None:
-        """Be another bad way than before, for what is asked from now on."""
+        """Be another bad way than before, for what is asked from now on; for some seconds one on which little
+        comes through."""
         self._way.delay = self._random.choice([0.0, 0.0, 0.1])
         self._way.bookmarks = self._random.random() < 0.5
         self._way.breaking = self._random.choice([0, 0, 2_000, 50_000])
+        self._later(self._change_back)
+
+    def _change_back(self) -> None:
+        self._way.delay, self._way.breaking = 0.0, 0
 
     def _break_git(self, hosted: Hosted, name: str, rules: Rules, when: Callable[[Request], bool]) -> None:
-        times = self._random.randrange(1, 5)  # git itself asks twice where a connection breaks
+        # git itself asks twice where a connection breaks, and waits long where one hangs.
+        times = 1 if rules.hangs else self._random.randrange(1, 5)
         hosted.faults += [Fault(f"git server: {name}", rules, when)] * times
 
 
