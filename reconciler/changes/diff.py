@@ -232,8 +232,11 @@ def _element_details(field: Field, item: str, some: Iterable[_Difference]) -> It
 
 
 def _narrowed(before: _Comparable, after: _Comparable) -> tuple[_Comparable, _Comparable]:
-    """Without the items that are equal, since DeepDiff makes an object of each leaf that it meets."""
-    return _without(before, after), _without(after, before)
+    """Without the items that are equal, since DeepDiff makes an object of each leaf that it meets, and the
+    sections of which nothing is left."""
+    one, other = _without(before, after), _without(after, before)
+    left = [section for section in one if one[section] or other[section]]
+    return {section: one[section] for section in left}, {section: other[section] for section in left}
 
 
 def _without(one: _Comparable, other: _Comparable) -> _Comparable:
