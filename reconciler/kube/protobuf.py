@@ -123,18 +123,16 @@ def is_protobuf(body: bytes) -> bool:
 
 
 def object_meta(meta: Message) -> wire.ObjectMeta:
-    annotations = _entries(meta.annotations, _RELEASE)
-    labels = _entries(meta.labels, _LABELS)
-    return wire.ObjectMeta(
-        name=meta.name,
-        namespace=meta.namespace,
-        uid=meta.uid,
-        resource_version=meta.resource_version,
-        annotations=wire.Annotations(*annotations) if any(annotations) else None,
-        labels=wire.Labels(*labels) if any(labels) else None,
-        owner_references=[
-            wire.OwnerReference(owner.kind, owner.name, owner.uid, owner.controller) for owner in meta.owners
-        ],
+    annotations = _entries(meta.annotations, _RELEASE) if meta.annotations else ()
+    labels = _entries(meta.labels, _LABELS) if meta.labels else ()
+    return wire.ObjectMeta(  # by position: there are as many as there are objects
+        meta.name,
+        meta.namespace,
+        meta.uid,
+        meta.resource_version,
+        wire.Annotations(*annotations) if any(annotations) else None,
+        wire.Labels(*labels) if any(labels) else None,
+        [wire.OwnerReference(one.kind, one.name, one.uid, one.controller) for one in meta.owners],
     )
 
 
@@ -213,7 +211,7 @@ _RELEASE, _LABELS, _HELM = (
 
 def _entries(entries: Message, wanted: tuple[str, ...]) -> list[str]:
     """The values of these keys of a map, "" for those that it has not."""
-    return [str(entries.get(key, b""), "utf-8", "replace") for key in wanted]
+    return [str(found, "utf-8", "replace") if (found := entries.get(key)) else "" for key in wanted]
 
 
 def _raw(body: bytes) -> memoryview:

@@ -185,25 +185,25 @@ def _secret(item: wire.Object) -> ListedSecret:
 
 def _pod(item: wire.Pod) -> objects.Pod:
     spec, status = item.spec, item.status
-    containers = [
-        _container(one.name, one.image, init, digests.get(one.name, ""))
-        for init, specified, digests in (
-            (False, spec.containers, _digests(status.container_statuses)),
-            (True, spec.init_containers, _digests(status.init_container_statuses)),
-        )
-        for one in specified or ()
-    ]
+    containers = _containers(spec.containers, status.container_statuses, init=False)
+    containers += _containers(spec.init_containers, status.init_container_statuses, init=True)
     return objects.Pod(_meta(item.metadata), intern(status.phase), tuple(containers))
 
 
-def _digests(statuses: Iterable[wire.ContainerStatus] | None) -> Mapping[str, str]:
-    """Image digests by container: what follows ``@`` in an imageID (``repository@sha256:…``)."""
-    found = {}
-    for one in statuses or ():
-        _, at, digest = one.image_id.rpartition("@")
-        if at and digest.startswith("sha256:"):
-            found[one.name] = digest
-    return found
+def _containers(
+    specified: Iterable[wire.Container] | None, statuses: Iterable[wire.ContainerStatus] | None, *, init: bool
+) -> list[objects.PodContainer]:
+    if not specified:
+        return []
+    digests = {one.name: _digest(one.image_id) for one in statuses or ()}
+    return [_container(one.name, one.image, init, digests.get(one.name, "")) for one in specified]
+
+
+@lru_cache(_ALIKE)
+def _digest(image_id: str) -> str:
+    """What follows ``@`` in an imageID (``repository@sha256:…``), "" where that is no digest."""
+    _, at, digest = image_id.rpartition("@")
+    return digest if at and digest.startswith("sha256:") else ""
 
 
 def _service(item: wire.Service) -> objects.Service:
