@@ -75,16 +75,22 @@ class Held(Generic[T]):
         self.error, self._failures = None, 0
 
     def listed(self, items: Sequence[T], versions: Sequence[str]) -> None:
-        self.replace(items)
-        places = map(self.place, items)
+        places = [self.place(item) for item in items]
+        self._replace(places, items)
         self._versions = {ref: of for ref, of in zip(places, versions, strict=True) if ref in self._items}
         self.current()
 
     def replace(self, items: Iterable[T]) -> None:
         """Hold these, however they were found, and nothing else; nothing is known of their versions."""
+        there = list(items)
+        self._replace([self.place(item) for item in there], there)
+
+    def _replace(self, places: Sequence[Ref], items: Sequence[T]) -> None:
         self.note_no_more()
         self._versions = {}
-        found = {ref: item for item in items if self._wanted((ref := self.place(item)).namespace)}
+        # A policy's patterns are matched once for a namespace: most of what there is, is with others like it.
+        wanted = {namespace: self._wanted(namespace) for namespace in {ref.namespace for ref in places}}
+        found = {ref: item for ref, item in zip(places, items, strict=True) if wanted[ref.namespace]}
         before, self._items = self._items, found
         for ref in before.keys() - found.keys():
             self._drop(ref, before[ref])
