@@ -24,7 +24,7 @@ from reconciler.delivery.answers import Acknowledged, Again, Answer, Outdated, R
 from reconciler.delivery.breaker import Breaker
 from reconciler.delivery.rate import Rate
 from reconciler.errors import ReconcilerError
-from reconciler.model import App, AppKey, tells_the_same
+from reconciler.model import App, AppKey, differing, tells_the_same
 from reconciler.policy import protocol
 from reconciler.policy.entry import EMPTY, Entry, LedgerView
 from reconciler.policy.plan import Plan, Push
@@ -143,6 +143,8 @@ class Delivery:
         self._rate = rate
         self._most = BATCH if rate is None else min(BATCH, max(1, int(rate.per_second * BATCH_SECONDS)))
         self._failed: Counter[AppKey] = Counter()
+        self._known: Mapping[AppKey, Entry] = {}
+        self._ended: set[AppKey] = set()  # of those that are known, those whose end was acknowledged
         self.since = now()
         """When these credentials came into use: what was rejected before may be accepted now."""
 
@@ -217,7 +219,12 @@ class Delivery:
     async def _forget(self, view: LedgerView) -> LedgerView:
         """Drop the entries that say nothing any more."""
         now = self._now()
-        old = [key for key, entry in view.entries.items() if protocol.is_expired(entry, now)]
+        for key in differing(self._known, view.entries):
+            entry = view.entries.get(key)
+            ended = entry is not None and entry.acked is not None and entry.acked.app is None
+            (self._ended.add if ended else self._ended.discard)(key)
+        self._known = view.entries
+        old = [key for key in sorted(self._ended) if protocol.is_expired(view.entries[key], now)]
         return await self._ledger.write(dict.fromkeys(old)) if old else view
 
     async def _mark(self, plan: Plan, view: LedgerView, tries: Counter[AppKey]) -> "_Batch | None":

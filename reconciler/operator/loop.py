@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from random import Random
-from time import process_time
+from time import thread_time
 from typing import Protocol
 
 import msgspec
@@ -22,6 +22,7 @@ from reconciler.operator.pace import Pace
 from reconciler.operator.reconcile import Reconciler
 from reconciler.operator.reporter import Reporter
 from reconciler.operator.result import Result, after
+from reconciler.operator.spent import Metered
 from reconciler.project import InvalidProjectError, Project, oldest, parse_project
 
 IDLE = 60.0
@@ -50,7 +51,7 @@ class ProjectAccess(Protocol):
 class Loop:
     """The work of one leadership. ``delivery`` is None where there is no API; ``random``: for the jitter;
     ``moved``: set whenever something has happened in the cluster, None where nobody tells; ``spent``: seconds
-    of CPU so far."""
+    of this thread's CPU so far."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class Loop:
         wait: Wait = wait,
         random: Random | None = None,
         moved: asyncio.Event | None = None,
-        spent: Callable[[], float] = process_time,
+        spent: Callable[[], float] = thread_time,
     ) -> None:
         self._spent = spent
         self._moved = moved
@@ -112,7 +113,7 @@ class Loop:
     async def _reconcile_on(self) -> None:
         whole_at = 0.0
         while True:
-            began, before = self._clock.monotonic(), self._spent()
+            began, used = self._clock.monotonic(), 0.0
             project = self._in_passing() if began < whole_at else None
             in_passing = project is not None
             self._due.clear()
@@ -124,11 +125,13 @@ class Loop:
                 self._reconciler.rest()
                 self._latest = None
             else:
-                result = await self._reconcile(project, in_passing=in_passing)
+                look = Metered(self._reconcile(project, in_passing=in_passing), self._spent)
+                result = await look
                 wait = self._until_next(project, result)
-                if not in_passing:
+                if in_passing:
+                    used = look.seconds
+                else:
                     whole_at = began + project.spec.interval.total_seconds()
-            used = self._spent() - before if in_passing else 0.0
             earliest = self._pace.used(used, self._clock.monotonic())
             await self._wait(self._due, wait)
             rest = earliest - self._clock.monotonic()

@@ -1,17 +1,16 @@
-"""How often looks in passing may come: a tenth of a core on average, and what is rare at once. Pure."""
+"""How often looks in passing may come: a twentieth of a core on average, and what is rare at once. Pure."""
 
-REST = 9.0
-"""Seconds of rest for each second of CPU: what happens in a cluster costs a tenth of a core at most. That a
-store is slow to answer is no reason to be late."""
+REST = 19.0
+"""Seconds of rest for each second of CPU: a storm is seen in bursts, in which what happened to one app again
+and again is one change. That a store is slow to answer is no reason to be late."""
 
 AT_ONCE = 0.5
 """Seconds of CPU that may be used without a rest after a long one: Helm's upgrade is several events, and the
 last of them, which is recorded, must not wait for what the first ones cost."""
 
 LONGEST = 5.0
-"""Seconds of rest at most. The CPU is the process's: what else it did meanwhile, as to tell a thousand apps,
-is in it too, and the next upgrade must not wait a minute for that. Only looks of more than half a second of
-CPU each take a larger share therefore."""
+"""Seconds of rest at most, whatever a look was about: the next upgrade must not wait a minute for that. Only
+looks of more than a quarter of a second of CPU each take a larger share therefore."""
 
 
 class Pace:

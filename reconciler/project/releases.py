@@ -7,6 +7,7 @@ A ``Listing`` is kept up to date: what it costs is what has changed since it was
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -17,6 +18,7 @@ from reconciler.project.moment import moment
 MOST_RELEASES, MOST_HELM_STATUS = 1_000, 200
 
 _EPOCH = datetime.fromtimestamp(0, UTC)
+_REVISION = attrgetter("app_info.helm_info.revision")
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -75,7 +77,7 @@ class Listing:
         self._listed = Releases(
             lines=dict(map(self._lines.__getitem__, recent)),
             helm=tuple(_helm_status(apps[key]) for key in recent[:MOST_HELM_STATUS]),
-            revisions=tuple(sorted(apps[key].helm.revision for key in recent)),
+            revisions=tuple(sorted(map(_REVISION, map(apps.__getitem__, recent)))),
         )
         return self._listed
 

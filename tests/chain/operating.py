@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from itertools import count
 from random import Random
 from typing import Any, Literal
 
@@ -141,7 +140,7 @@ class Operator:
         self.clock = world.clock
         self.random = Random(3)
         self.moved: asyncio.Event | None = None
-        self.spent = 0.0  # seconds of CPU, each time that the loop asks
+        self.spent = 0.0  # seconds of CPU for each look
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -151,7 +150,6 @@ class Operator:
         clock = self.clock
         reporter = Reporter(self.server, self.server, clock, EMAIL, wait=clock.wait)
         self.waiters = (2 if process.delivery is None else 4) + (self.moved is not None)
-        spent = count(0.0, self.spent)
         loop = Loop(
             self.server,
             process.reconciler,
@@ -161,7 +159,7 @@ class Operator:
             wait=clock.wait,
             random=self.random,
             moved=self.moved,
-            spent=lambda: next(spent),
+            spent=lambda: self.spent * self.looks(),
         )
         self.work = asyncio.create_task(loop.run())
         try:

@@ -9,6 +9,7 @@ import pytest
 from reconciler.changes import diff
 from reconciler.inventory.objects import Look
 from reconciler.model import PolicyInEffect
+from reconciler.operator.pace import LONGEST
 from tests.chain.cluster import StandInSource
 from tests.chain.operating import Operator
 from tests.chain.world import ConfigMapDisk, GitDisk, World
@@ -154,7 +155,7 @@ async def test_looks_that_take_long_are_followed_by_a_rest_unless_the_project_ch
         assert await moves(operator) == ["look"], "a whole round counts for nothing"
         assert await moves(operator) == ["look"], "nor does a look that comes alone"
         assert await moves(operator) == [], "it rests"
-        await operator.passes(2.9)
+        await operator.passes(LONGEST - 0.1)
         assert operator.world.faults.names == []
         await operator.passes(0.2)
         assert operator.world.faults.names == ["look"]
