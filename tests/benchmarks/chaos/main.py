@@ -123,6 +123,7 @@ async def _chaos(
     await operated.verified()
     revisions = await operated.revisions()
     assert operated.witness.wrong == []
+    assert operated.unwell() == []
     say(f"{revisions} revisions, {len(recorded.snapshot.apps)} apps: store and receiver as Helm and kubectl")
     results = Counter(
         {

@@ -55,6 +55,7 @@ agree with kubectl."""
 
 _SECRET = "chaos-git"
 _TAIL = 30  # lines of a log
+_UNWELL = ("which must not happen", "Traceback")
 
 
 class Operated:
@@ -112,7 +113,9 @@ class Operated:
             )
 
     async def kill(self) -> None:
-        """Kill the program as it stands, and start another."""
+        """Kill the program as it stands, and start another; it must not have ended by itself."""
+        assert self._process is not None
+        assert self._process.poll() is None, f"the operator ended by itself with {self._process.returncode}"
         await asyncio.to_thread(self._end)
         await asyncio.to_thread(self.start)
         self.done["operator killed"] += 1
@@ -124,6 +127,11 @@ class Operated:
     def tail(self) -> str:
         """The end of what the program logged."""
         return "\n".join(self._log.read_text(errors="replace").splitlines()[-_TAIL:])
+
+    def unwell(self) -> list[str]:
+        """What it logged that must not happen: that the live view had missed something, or a traceback."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [line for line in lines if any(word in line for word in _UNWELL)]
 
     async def agreed(self) -> Recorded:
         """The newest revision, once cluster, store and receiver agree; AssertionError when they do not."""
