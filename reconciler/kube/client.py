@@ -124,6 +124,7 @@ class Client:
         read: Callable[[bytes], Page[T]],
         params: Params | None = None,
         accept: str = JSON,
+        page_size: int | None = None,
     ) -> Listed[T]:
         """Every object of a list, page by page; ``read`` decodes a page, in the request's thread.
 
@@ -132,7 +133,7 @@ class Client:
         """
         for _ in range(RESTARTS):
             with suppress(_Expired):
-                return await self._list_paged(path, read, params or {}, accept)
+                return await self._list_paged(path, read, params or {}, accept, page_size)
         page = await self.read(path, read, params, accept)
         return Listed(page.items, page.resource_version, page.versions)
 
@@ -246,13 +247,18 @@ class Client:
         self._transport.close()
 
     async def _list_paged(
-        self, path: str, read: Callable[[bytes], Page[T]], params: Params, accept: str
+        self,
+        path: str,
+        read: Callable[[bytes], Page[T]],
+        params: Params,
+        accept: str,
+        page_size: int | None,
     ) -> Listed[T]:
         items: list[T] = []
         versions: list[str] = []
         first: Page[T] | None = None
         try:
-            async with aclosing(self.pages(path, read, params, accept)) as pages:
+            async with aclosing(self.pages(path, read, params, accept, page_size)) as pages:
                 async for page in pages:
                     items += page.items
                     versions += page.versions

@@ -7,6 +7,9 @@ import msgspec
 from reconciler.errors import NotFoundError
 from reconciler.kube.client import METADATA_LIST, Client, Page, segment
 
+LARGE_A_PAGE = 20
+"""ConfigMaps a page, with what they hold: of the ledger's up to 256 KiB each, held until it is decoded."""
+
 
 class ConfigMap(msgspec.Struct, frozen=True):
     """One ConfigMap. ``binary_data`` is decoded; ``data`` and ``binary_data`` share their key space.
@@ -42,8 +45,8 @@ class ConfigMaps:
 
     async def list_config_maps(self, namespace: str, label_selector: str) -> list[ConfigMap]:
         """The ConfigMaps of a namespace that match a label selector (``app=x,part in (a,b)``)."""
-        listed = await self._client.list_all(_path(namespace), _page, {"labelSelector": label_selector})
-        return listed.items
+        params = {"labelSelector": label_selector}
+        return (await self._client.list_all(_path(namespace), _page, params, page_size=LARGE_A_PAGE)).items
 
     async def list_config_map_metadata(self, namespace: str, label_selector: str) -> list[ConfigMap]:
         """As ``list_config_maps``, without what they hold: ``data`` and ``binary_data`` are empty, and

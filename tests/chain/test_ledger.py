@@ -41,6 +41,16 @@ async def unheard(world: World) -> None:
     world.receiver.heal()
 
 
+async def test_a_start_reads_the_ledger_once(either: World) -> None:
+    either.cluster.install("shop/web")
+    await settled(either)
+    await either.start()
+    either.faults.names.clear()
+    await either.step()
+    assert either.said("Recorded") == "True UpToDate"
+    assert either.faults.names.count("load") == 1
+
+
 @pytest.mark.parametrize("restarted", [False, True], ids=["in one process", "restarted"])
 async def test_b_sent_and_not_acknowledged_and_then_a_again_ends_with_the_receiver_on_a(
     restarted: bool, either: World

@@ -306,9 +306,9 @@ class ConfigMapLedger:
         return _Node(at.name, document, replaced, data, suspect=_is_foreign(replaced))
 
     async def _replace(self, at: ConfigMap, data: Mapping[str, str]) -> ConfigMap:
-        return await self._access.replace_config_map(
-            msgspec.structs.replace(at, data=data, binary_data={}, labels=labels("ledger"))
-        )
+        wanted = msgspec.structs.replace(at, data=data, binary_data={}, labels=labels("ledger"))
+        replaced = await self._access.replace_config_map(wanted)
+        return msgspec.structs.replace(replaced, data=data)  # kept once, not as it was answered as well
 
     @contextmanager
     def _converted(self) -> Iterator[None]:

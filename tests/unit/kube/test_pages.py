@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from reconciler.errors import KubernetesError
 from reconciler.kube import protobuf
 from reconciler.kube.client import Page
+from reconciler.kube.configmaps import ConfigMaps
 from tests.unit.kube.server import Answerer, Reply, Request, Server, in_turn, status
 from tests.unit.kube.test_protobuf import answer, has, number
 
@@ -110,6 +111,17 @@ async def test_pages_in_json_are_asked_for_in_turn(serve: Serve) -> None:
 
     await server.client().list_all("/x", reading)
     assert counts == [1, 2]
+
+
+async def test_config_maps_with_what_they_hold_come_a_few_at_a_time(serve: Serve) -> None:
+    found = {"metadata": {"name": "it", "namespace": "ours", "uid": "u", "resourceVersion": "5"}}
+    replies = ({"metadata": {"continue": token}, "items": [found]} for token in ("t", ""))
+    server = serve(in_turn(*(Reply(body=each) for each in replies)))
+    assert len(await ConfigMaps(server.client()).list_config_maps("ours", "a=b")) == 2
+    assert [request.query for request in server.requests] == [
+        {"labelSelector": "a=b", "limit": "20"},
+        {"labelSelector": "a=b", "limit": "20", "continue": "t"},
+    ]
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=5), max_size=3))
