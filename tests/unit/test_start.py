@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,19 +22,6 @@ PROGRAM = (
     "finally:\n"
     "    print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))\n"
 )
-
-
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[[Answerer], Server]]:
-    started: list[Server] = []
-
-    def start(answer: Answerer) -> Server:
-        started.append(Server(tmp_path, answer))
-        return started[-1]
-
-    yield start
-    for server in started:
-        server.close()
 
 
 def begun(*words: str, **environment: str) -> "subprocess.Popen[str]":
