@@ -8,6 +8,7 @@ The rules are in ``Receiver.receive``; the rest is HTTP. It needs Python 3.11 an
 import argparse
 import json
 import os
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -138,11 +139,19 @@ def app_id(push: dict[str, Any]) -> AppId:
     return parts
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Senders are killed, and networks break: there is nobody to answer, and nothing to tell."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serving(receiver: Receiver, port: int = 0, token: str = "", show: bool = False) -> Iterator[str]:
     """Serve on 127.0.0.1 in a thread; gives the URL. ``port`` 0: any that is free."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), handler_for(receiver, token, show))
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", port), handler_for(receiver, token, show))
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
