@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cached_property
 from hashlib import blake2b
-from itertools import compress
-from operator import attrgetter, is_not
+from operator import attrgetter
 from typing import NamedTuple
 
 import msgspec
@@ -296,34 +295,6 @@ class Snapshot(msgspec.Struct, frozen=True, dict=True):
 
 
 _LINE = attrgetter("line")
-
-
-def differing(one: Mapping[AppKey, object], other: Mapping[AppKey, object]) -> set[AppKey]:
-    """The keys that are on one side only, or whose values are not the same object: all others are equal.
-
-    What is recorded, live or told of thousands of apps is compared at every look, and next to nothing of it
-    is another object than before: so no step per app is taken in Python, and none at all for one mapping.
-    """
-    if one is other:
-        return set()
-    same = list(one) == list(other)
-    values = other.values() if same else map(other.get, one)
-    found = set(compress(one, map(is_not, one.values(), values)))
-    return found if same else found | (other.keys() - one.keys())
-
-
-def with_these(apps: Mapping[AppKey, App], chosen: Mapping[AppKey, App | None]) -> Mapping[AppKey, App]:
-    """The apps with some of them as they are ``chosen``, None for one that goes, in key order; the very same
-    mapping where that changes nothing."""
-    news = {key: app for key, app in chosen.items() if apps.get(key) is not app}
-    if not news:
-        return apps
-    after = {**apps, **{key: app for key, app in news.items() if app is not None}}
-    for key, app in news.items():
-        if app is None:
-            del after[key]
-    comes = any(key not in apps for key in news)
-    return dict(sorted(after.items())) if comes else after
 
 
 def snapshot_of(cluster_uuid: str, cluster: Cluster, apps: Iterable[App]) -> Snapshot:

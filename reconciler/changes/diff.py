@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from reconciler.changes.change import AppChange, Changeset, Detail, Field, Operation, UnseenRevision
 from reconciler.changes.images import replaced_images, standing_images
-from reconciler.model import App, AppKey, Cluster, Snapshot, differing
+from reconciler.differing import differing
+from reconciler.model import App, AppKey, Cluster, Snapshot
 
 _ORDER = {field: place for place, field in enumerate(Field)}
 

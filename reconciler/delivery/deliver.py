@@ -23,8 +23,9 @@ import msgspec
 from reconciler.delivery.answers import Acknowledged, Again, Answer, Outdated, Rejected, Stop
 from reconciler.delivery.breaker import Breaker
 from reconciler.delivery.rate import Rate
+from reconciler.differing import differing
 from reconciler.errors import ReconcilerError
-from reconciler.model import App, AppKey, differing, tells_the_same
+from reconciler.model import App, AppKey, tells_the_same
 from reconciler.policy import protocol
 from reconciler.policy.entry import EMPTY, Entry, LedgerView
 from reconciler.policy.plan import Plan, Push

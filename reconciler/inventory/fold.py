@@ -11,6 +11,7 @@ else becomes of what a look could not see is said in ``judge``.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
+from reconciler.differing import differing
 from reconciler.inventory.app_uuid import fault
 from reconciler.inventory.gaps import Gaps
 from reconciler.inventory.index import Index
@@ -27,7 +28,7 @@ from reconciler.inventory.judge import (
 )
 from reconciler.inventory.objects import Gap, Kind, Look, Meta, Namespace, Part, StoredRelease, UuidSecret
 from reconciler.inventory.ownership import Ref
-from reconciler.model import App, AppKey, PolicyInEffect, differing
+from reconciler.model import App, AppKey, PolicyInEffect
 
 
 class LiveLook(Look, frozen=True, kw_only=True):

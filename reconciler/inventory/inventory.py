@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
+from reconciler.differing import with_these
 from reconciler.inventory.helm import HelmRevision
 from reconciler.inventory.judge import Judged, Problem
 from reconciler.inventory.objects import Meta
@@ -103,12 +104,11 @@ def patched(
     """
     if any(_differ_in_kind(was, now) for was, now in judged.values()):
         return None
-    apps, revisions = dict(inventory.apps), dict(inventory.revisions)
+    apps = {key: now.app for key, (_, now) in judged.items() if now.app is not None}
+    revisions = dict(inventory.revisions)
     in_transit, kept = dict(inventory.in_transit), dict(inventory.kept)
     settling = set(inventory.settling)
     for key, (_, now) in judged.items():
-        if now.app is not None:
-            apps[key] = now.app
         if now.kept is not None:
             kept[key] = now.kept
         if now.revisions is not None:
@@ -119,7 +119,7 @@ def patched(
         (settling.add if now.is_settling else settling.discard)(key)
     return msgspec.structs.replace(
         inventory,
-        apps=apps,
+        apps=with_these(inventory.apps, apps),
         revisions=revisions,
         kept=kept,
         in_transit=dict(sorted(in_transit.items())),

@@ -107,14 +107,19 @@ def are_too_many(gone: int, of: int, percent: int) -> bool:
     return gone >= LEAST and gone * 100 > percent * of
 
 
-def gone(recorded: Mapping[AppKey, App], inventory: Inventory) -> tuple[AppKey, ...]:
-    """The recorded apps whose removal counts, in order: proven gone, whether that is quiet yet or not."""
-    if list(recorded) == list(inventory.apps):  # as nearly always
-        return ()
+def gone(
+    recorded: Mapping[AppKey, App], inventory: Inventory, differ: Iterable[AppKey] | None = None
+) -> tuple[AppKey, ...]:
+    """The recorded apps whose removal counts, in order: proven gone, whether that is quiet yet or not.
+    ``differ``: as ``quiet.observe`` has it."""
+    among = recorded.keys() - inventory.apps.keys() if differ is None else differ
     return tuple(
         key
-        for key in sorted(recorded.keys() - inventory.apps.keys())
-        if has_left(inventory, key) and _counts(key, inventory)
+        for key in sorted(among)
+        if key in recorded
+        and key not in inventory.apps
+        and has_left(inventory, key)
+        and _counts(key, inventory)
     )
 
 
@@ -136,14 +141,16 @@ def brake(
     complete: bool,
     memory: str,
     confirmation: str,
+    differ: Iterable[AppKey] | None = None,
 ) -> Braking:
     """Judge the removals of a look.
 
     ``at``: when the look began; ``complete``: nothing of it failed (what is forbidden lasts, and is no
-    failure); ``memory``: of the look before; ``confirmation``: the value of ``CONFIRM``, "" without.
+    failure); ``memory``: of the look before; ``confirmation``: the value of ``CONFIRM``, "" without;
+    ``differ``: as ``gone`` has it.
     """
     known = _Memory.parse(memory)
-    keys = gone(recorded, inventory)
+    keys = gone(recorded, inventory, differ)
     of = sum(_counts(key, inventory) for key in recorded) if keys else 0
     if not are_too_many(len(keys), of, percent) and (complete or known is None):
         return NOTHING if known is None else Braking(Course.ENDED)

@@ -3,14 +3,15 @@
 It is recomputed whenever it is needed and never stored, so a crash has nothing to corrupt.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
 import msgspec
 
-from reconciler.model import App, AppKey, PolicyInEffect, differing
+from reconciler.differing import Comparison, differing
+from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.policy.approval import Approval, counts_as_gone, waiting
 from reconciler.policy.entry import EMPTY, Entry
 from reconciler.policy.protocol import Held, Reason, decide, resumes, told
@@ -55,12 +56,13 @@ class Settled:
         self._recorded: Mapping[AppKey, App] = {}
         self._entries: Mapping[AppKey, Entry] = {}
         self._open: frozenset[AppKey] = frozenset()
+        self._seen = Comparison[AppKey, object]()
 
     def left(
-        self, recorded: Mapping[AppKey, App], entries: Mapping[AppKey, Entry], live: Collection[AppKey]
+        self, recorded: Mapping[AppKey, App], entries: Mapping[AppKey, Entry], live: Mapping[AppKey, object]
     ) -> set[AppKey]:
-        """The apps that must be gone through. ``live``: those that are not gone, recorded ones in order."""
-        away = set() if list(recorded) == list(live) else recorded.keys() - live
+        """The apps that must be gone through. ``live``: those that are not gone."""
+        away = {key for key in self._seen.of(recorded, live) if key not in live}
         changed = differing(self._recorded, recorded) | differing(self._entries, entries)
         return {key for key in self._open | changed | away if key in recorded or key in entries}
 
@@ -82,7 +84,7 @@ def plan(
     retry_rejected_before: datetime,
     approval: Approval | None = None,
     settled: Settled | None = None,
-    live: Collection[AppKey] = (),
+    live: Mapping[AppKey, object] | None = None,
 ) -> Plan:
     """Compare what is approved with what the API knows.
 
@@ -98,7 +100,7 @@ def plan(
     if approval is not None:
         known = recorded.keys() | entries.keys() | approval.apps.keys() | approval.refused.keys()
     elif settled is not None:
-        known = settled.left(recorded, entries, live)
+        known = settled.left(recorded, entries, live or {})
     else:
         known = recorded.keys() | entries.keys()
     for key in sorted(known):

@@ -10,14 +10,15 @@ An app that is gone must stay so for ``settle`` too: an uninstall and an install
 after the other, are a reinstall.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
+from reconciler.differing import differing
 from reconciler.inventory.inventory import Inventory
-from reconciler.model import App, AppKey, differing
+from reconciler.model import App, AppKey
 from reconciler.policy.rules import Rules
 
 _PATIENCE = 12
@@ -69,18 +70,21 @@ def observe(
     interval: float,
     rules: Rules,
     unsettled: Mapping[AppKey, str] | None = None,
+    differ: Set[AppKey] | None = None,
 ) -> Observation:
     """Judge every app that differs from its record, or was recorded as it stood.
 
     ``tracked``: of the look before, empty after a start. ``now``: monotonic seconds; ``wall``: the same
     moment as a date, to compare with a release's. ``settle`` and ``interval``: seconds. ``unsettled``: the
-    ledger's marks, digests of apps that were recorded as they stood.
+    ledger's marks, digests of apps that were recorded as they stood. ``differ``: the apps that are another
+    value in the record, where that is known already.
     """
     marks = unsettled or {}
     result: dict[AppKey, Tracked] = {}
     verdicts: dict[AppKey, Verdict] = {}
     looks: list[float] = []
-    for key in sorted(differing(recorded, inventory.apps) | (marks.keys() & recorded.keys())):
+    differ = differing(recorded, inventory.apps) if differ is None else differ
+    for key in sorted(differ | (marks.keys() & recorded.keys())):
         was, live = recorded.get(key), inventory.apps.get(key)
         if live is None and not has_left(inventory, key):
             continue  # absence without proof is no news

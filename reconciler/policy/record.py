@@ -9,14 +9,15 @@ An app is taken whole or not at all. It is taken when something of it differs th
 - Recording twice what one look saw is recording it once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 import msgspec
 
 from reconciler.changes.change import Field
 from reconciler.changes.diff import diff_app
+from reconciler.differing import differing, with_these
 from reconciler.inventory.inventory import Inventory
-from reconciler.model import App, AppKey, PolicyInEffect, differing, with_these
+from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.policy.quiet import Verdict, has_left
 from reconciler.policy.rules import Rules, rules_of
 
@@ -49,15 +50,18 @@ def recordable(
     *,
     policy: PolicyInEffect,
     unsettled: Mapping[AppKey, str],
+    differ: Set[AppKey] | None = None,
 ) -> Recordable:
-    """Choose for each app. ``unsettled``: the ledger's marks; ``verdicts``: of the same look.
+    """Choose for each app. ``unsettled``: the ledger's marks; ``verdicts``: of the same look; ``differ``: as
+    ``quiet.observe`` has it.
 
     What is recorded and live is the same stays, unless it is marked: so only the others are gone through.
     """
     rules = rules_of(policy)
     chosen: dict[AppKey, App | None] = {}
     marks: dict[AppKey, str] = {}
-    among = differing(previous, inventory.apps) | unsettled.keys()
+    differ = differing(previous, inventory.apps) if differ is None else differ
+    among = differ | unsettled.keys()
     if inventory.policy.denyNamespaces != policy.denyNamespaces:  # else none of its apps is denied
         among |= inventory.apps.keys()
     for key in sorted(among):

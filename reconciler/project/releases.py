@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from reconciler.model import App, AppKey, differing
+from reconciler.differing import differing
+from reconciler.model import App, AppKey
 from reconciler.project.moment import moment
 
 MOST_RELEASES, MOST_HELM_STATUS = 1_000, 200

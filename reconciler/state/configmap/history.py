@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from reconciler.changes.change import Changeset
+from reconciler.differing import with_these
 from reconciler.model import App, AppKey, encode
 from reconciler.state.configmap.access import PACKED_LIMIT
 from reconciler.state.configmap.documents import Entry, PackRef, Part, Undo, make_part
@@ -28,15 +29,9 @@ HISTORY_BYTES: Final = 16 * 1024 * 1024
 """Packed size of all the history of one cluster: etcd is for everybody, and 2 GiB in all by default."""
 
 
-def apply(apps: Mapping[AppKey, App], changes: Changeset) -> dict[AppKey, App]:
+def apply(apps: Mapping[AppKey, App], changes: Changeset) -> Mapping[AppKey, App]:
     """The apps after a changeset, in key order."""
-    after = dict(apps)
-    for change in changes:
-        if change.after is None:
-            after.pop(change.key, None)
-        else:
-            after[change.key] = change.after
-    return after if after.keys() <= apps.keys() else dict(sorted(after.items()))
+    return with_these(apps, {change.key: change.after for change in changes})
 
 
 def undo(apps: dict[AppKey, App], entry: Entry) -> None:

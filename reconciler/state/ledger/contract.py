@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from reconciler.differing import Derived
 from reconciler.model import FORMAT, AppKey
 from reconciler.policy.entry import Entry, LedgerFacts, LedgerView
 
@@ -76,13 +77,7 @@ def updated(
     entries: Mapping[AppKey, Entry], changes: Iterable[tuple[AppKey, Entry | None]]
 ) -> dict[AppKey, Entry]:
     """Entries after a write."""
-    after = dict(entries)
-    for key, entry in changes:
-        if entry is None:
-            after.pop(key, None)
-        else:
-            after[key] = entry
-    return after
+    return Derived(entries, dict(changes))
 
 
 class Preface(msgspec.Struct, frozen=True):

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.changes.diff import diff
+from reconciler.differing import Comparison, Derived, differing, with_these
 from reconciler.inventory.inventory import Inventory
-from reconciler.model import App, AppKey, PolicyInEffect, Snapshot, differing, with_these
+from reconciler.model import App, AppKey, PolicyInEffect, Snapshot
 from reconciler.policy import quiet
 from reconciler.policy.brake import gone
 from reconciler.policy.record import recordable
@@ -70,18 +71,19 @@ def test_apps_with_others_chosen_are_in_order(before: Apps, coming: Apps, going:
 
 
 @given(some(), st.lists(some(), min_size=1, max_size=4), some(), st.sampled_from(POLICIES), st.data())
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_that_values_are_shared_changes_nothing(
     recorded: Apps, looks: list[Apps], marked: Apps, policy: PolicyInEffect, data: st.DataObject
 ) -> None:
     marks = {key: app.digest for key, app in marked.items()}
     tracked: Mapping[AppKey, quiet.Tracked] = {}
-    now = 0.0
+    now, comparison = 0.0, Comparison[AppKey, App]()
     for live in looks:
         now += data.draw(st.sampled_from((0.5, 6.0, 70.0)))
         found = []
         for before in (recorded, copied(recorded)):
             inventory = of_policy(live, policy)
+            differ = comparison.of(before, inventory.apps) if before is recorded else None
             observation = quiet.observe(
                 tracked,
                 inventory,
@@ -92,11 +94,41 @@ def test_that_values_are_shared_changes_nothing(
                 interval=600.0,
                 rules=rules_of(policy),
                 unsettled=marks,
+                differ=differ,
             )
-            chosen = recordable(before, inventory, observation.verdicts, policy=policy, unsettled=marks)
+            chosen = recordable(
+                before, inventory, observation.verdicts, policy=policy, unsettled=marks, differ=differ
+            )
             tip = Snapshot(CLUSTER_UUID, make_cluster(), before)
             changes = diff(tip, Snapshot(CLUSTER_UUID, make_cluster(), chosen.apps))
-            found.append((observation, chosen, changes, gone(before, inventory)))
+            found.append((observation, chosen, changes, gone(before, inventory, differ)))
         assert found[0] == found[1]
         assert list(chosen.apps) == sorted(chosen.apps)
         tracked, recorded = found[0][0].tracked, found[0][1].apps
+
+
+@settings(max_examples=40)
+@given(st.lists(st.tuples(st.sampled_from("ab"), some(), st.frozensets(st.sampled_from(KEYS))), max_size=12))
+def test_what_differs_is_remembered_along_the_way(
+    steps: list[tuple[str, Apps, frozenset[AppKey]]],
+) -> None:
+    """Two mappings, each made from what it was, in any turns; and all of their earlier states."""
+    sides: dict[str, list[Apps]] = {"a": [{}], "b": [{}]}
+    comparison = Comparison[AppKey, App]()
+    for side, coming, going in steps:
+        sides[side].append(with_these(sides[side][-1], {**coming, **dict.fromkeys(going)}))
+        one, other = sides["a"][-1], sides["b"][-1]
+        assert comparison.of(one, other) == differing(dict(one), dict(other))
+        newest = sides[side][-1]
+        assert list(newest) == sorted(newest)
+        for before in sides[side]:
+            expected = differing(dict(before), dict(newest))
+            assert differing(before, newest) == differing(newest, before) == expected
+
+
+def test_what_differs_between_a_mapping_and_what_became_of_it_takes_no_look_at_the_others() -> None:
+    first = Derived({key: states[0] for key, states in STATES.items()}, {})
+    second = Derived(first, {KEYS[0]: None, KEYS[1]: STATES[KEYS[1]][1]})
+    assert second.since(first) == frozenset(KEYS[:2])
+    assert Derived(second, {KEYS[2]: None}).since(first) == frozenset(KEYS[:3])
+    assert first.since(second) is None
