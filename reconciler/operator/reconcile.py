@@ -1,4 +1,4 @@
-"""One reconcile: look, fold, decide, record; and the plan of what is to be told, whenever it is asked for.
+"""One reconcile: look, fold, decide, record.
 
 The order is the protocol. The ledger knows our Instance before a commit carries it, and an unsettled app
 is marked before it is recorded; a snapshot is durable before anything in it is pushed; and what could not
@@ -6,7 +6,6 @@ be seen is never taken for gone. Everything between the effects is pure and live
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
@@ -14,9 +13,8 @@ import msgspec
 
 from reconciler.changes.change import Changeset
 from reconciler.delivery import deliver
+from reconciler.differing import Comparison
 from reconciler.errors import LedgerError, LostRaceError, ReconcilerError, TooLargeError, UsageError
-from reconciler.inventory.fold import fold
-from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Look
 from reconciler.model import App, AppKey, PolicyInEffect
 from reconciler.operator.approving import RETRY, Approvals, foreseen
@@ -24,22 +22,18 @@ from reconciler.operator.clock import Clock
 from reconciler.operator.glance import Known, is_idle, is_plain
 from reconciler.operator.identity import Whose
 from reconciler.operator.leadership import Leadership, text_of
+from reconciler.operator.planning import Basis, Planner
 from reconciler.operator.result import Delivery, Failure, Preview, Result, Stage, delivery_of
-from reconciler.operator.step import Ground, Round, Step, by_key, step_of, stopping
+from reconciler.operator.step import Ground, Round, Step, step_of, stopping
 from reconciler.policy import quiet
-from reconciler.policy.approval import REQUIRED, Approval
 from reconciler.policy.brake import NOTHING
 from reconciler.policy.entry import LedgerView
-from reconciler.policy.plan import Plan, Settled, plan
-from reconciler.policy.rules import rules_of
+from reconciler.policy.plan import Plan
 from reconciler.project import Project, Spec
 from reconciler.state.store import Recorded, Store
 
 RACES = 8
 """How often a lost race is run again at once, before it waits for the next look."""
-
-RETRY_REJECTED = timedelta(hours=24)
-"""What the API rejected is tried again after this, even if nothing changed."""
 
 
 class Source(Protocol):
@@ -50,19 +44,6 @@ class Source(Protocol):
     def rest(self) -> None:
         """Nothing is to be looked at until the next look."""
         ...
-
-
-class Basis(msgspec.Struct, frozen=True):
-    """What a plan rests on: what is durably recorded, and the look that it was compared with.
-
-    ``inventory`` is None while nothing may be looked at (stopped): then nothing counts as gone.
-    ``approval``: what people approved of it, None where nothing is known of that, or nothing need be.
-    """
-
-    recorded: Mapping[AppKey, App]
-    inventory: Inventory | None
-    policy: PolicyInEffect
-    approval: Approval | None = None
 
 
 class Reconciler:
@@ -86,17 +67,16 @@ class Reconciler:
         self._leadership = leadership
         self._clock = clock
         self._patient = patient
-        self._since = clock.now()
         self._store: tuple[object, Store] | None = None
         self._whose = Whose()
         self._tracked: Mapping[AppKey, quiet.Tracked] = {}
-        self._basis: Basis | None = None
+        self._planner = Planner(clock)
         self._tip: Recorded | None = None
+        self._comparison = Comparison[AppKey, App]()
         self._notices: tuple[str, ...] = ()
         self._known: Known | None = None
         self._approvals = Approvals(leadership.ledger)
         self._braking = NOTHING
-        self._settled = Settled()
 
     async def reconcile(self, project: Project, *, in_passing: bool = False) -> Result:
         """One look at the cluster, and what it means. What a cluster, a store or a project does wrong is in
@@ -112,7 +92,7 @@ class Reconciler:
         )
         stage, policy, look = Stage.COLLECT, self._policy(project), None
         try:
-            self._hold(policy, None)
+            self._planner.hold(policy, None, self._whose.cluster_uuid)
             if policy.stop:
                 self._source.rest()
             else:
@@ -134,7 +114,7 @@ class Reconciler:
             if failure.stalled and not isinstance(error, TooLargeError):
                 self.rest()  # what is recorded may not be ours to tell
             else:
-                self._hold(policy, look)
+                self._planner.hold(policy, look, self._whose.cluster_uuid)
             return msgspec.structs.replace(
                 result,
                 cluster_uuid=self._whose.cluster_uuid,
@@ -168,7 +148,7 @@ class Reconciler:
             changes=changes,
             subject=subject,
             body=body,
-            plan=self._plan_on(
+            plan=self._planner.plan_on(
                 Basis(step.decision.snapshot.apps, step.inventory, policy, await foreseen(this, on)), view
             ),
             project=project.name,
@@ -178,18 +158,18 @@ class Reconciler:
     @property
     def has_plan(self) -> bool:
         """Whether there is something that a plan can rest on: without it an empty one says nothing."""
-        return self._basis is not None
+        return self._planner.basis is not None
 
     def plan(self, view: LedgerView) -> Plan:
         """What is still to be told, as of the newest reconcile; nothing before the first, nor by a ledger
         that was lost or restored since: the next whole round works out anew what the API may have."""
-        return Plan((), {}) if self._basis is None or view.suspect else self._plan_on(self._basis, view)
+        return self._planner.plan(view)
 
     async def deliver(self, delivery: deliver.Delivery) -> deliver.Delivered:
         """Tell what is to be told, as of now; LedgerError when the ledger cannot be read."""
 
         def plan_now(view: LedgerView) -> Plan:
-            self._since = delivery.since
+            self._planner.since = delivery.since
             return self.plan(view)
 
         return await delivery.deliver(plan_now, self._leadership.entries_lock)
@@ -197,7 +177,11 @@ class Reconciler:
     @property
     def may_show(self) -> bool:
         """Whether what was delivered may be shown now: not while nothing may be recorded or told."""
-        return self._store is not None and self._basis is not None and not self._basis.policy.stop
+        return (
+            self._store is not None
+            and self._planner.basis is not None
+            and not self._planner.basis.policy.stop
+        )
 
     async def show_delivered(self) -> bool:
         """Show more of what was delivered, where the store has a place for it; whether there is still more.
@@ -210,28 +194,8 @@ class Reconciler:
 
     def rest(self) -> None:
         """There is no project to serve: nothing more is told until there is one, and nothing looked at."""
-        self._basis, self._tracked, self._braking, self._known = None, {}, NOTHING, None
+        self._planner.basis, self._tracked, self._braking, self._known = None, {}, NOTHING, None
         self._source.rest()
-
-    def _hold(self, policy: PolicyInEffect, look: Look | None) -> None:
-        """Hold back at once what must not be told any more, recorded or not: a namespace that was denied,
-        what a look did not find. What was stopped is not told before the look that resumes it."""
-        basis = self._basis
-        if basis is None or (look is None and basis.policy.stop):
-            return
-        inventory = basis.inventory
-        if look is not None:
-            inventory = fold(
-                look,
-                cluster_uuid=self._whose.cluster_uuid,
-                policy=policy,
-                adopted={},
-                previous=basis.recorded,
-            )
-        if basis.policy.push.approval == REQUIRED:  # until the ledger knows that it is not any more
-            push = msgspec.structs.replace(policy.push, approval=REQUIRED)
-            policy = msgspec.structs.replace(policy, push=push)
-        self._basis = Basis(basis.recorded, inventory, policy, basis.approval)
 
     async def close(self) -> None:
         """Let go of the store."""
@@ -284,7 +248,7 @@ class Reconciler:
     ) -> Result | None:
         """What a look means on top of what is known, without reading it again: nothing, or what is recorded
         where nobody else has written meanwhile. None where a whole round is due."""
-        known, basis, now = self._known, self._basis, self._clock.monotonic()
+        known, basis, now = self._known, self._planner.basis, self._clock.monotonic()
         on = known.ground(self._leadership.ledger.known, now=now) if known is not None else None
         this = known.round(project, policy, look) if known is not None else None
         if known is None or on is None or this is None or basis is None or self._approvals.is_troubled:
@@ -295,7 +259,7 @@ class Reconciler:
         )
         if is_idle(step, on):
             self._tracked = step.observation.tracked
-            self._basis = Basis(basis.recorded, step.inventory, policy, basis.approval)
+            self._planner.basis = Basis(basis.recorded, step.inventory, policy, basis.approval)
             return self._seen(result, this, step, on.view)
         if not is_plain(step, policy):
             return None
@@ -334,6 +298,7 @@ class Reconciler:
             wall=self._clock.now(),
             telling=partial(self._leadership.tells, this.policy),
             patient=self._patient,
+            comparison=self._comparison,
         )
 
     async def _append(self, this: Round, step: Step, on: Ground, result: Result) -> Result:
@@ -354,10 +319,10 @@ class Reconciler:
                 view = await self._leadership.remember(tip, view, on.course)
         await self._approvals.read(this, view, tip)
         self._tracked, self._tip, self._notices = step.observation.tracked, tip, this.track.notices
-        self._basis, self._braking = None, braking
+        self._planner.basis, self._braking = None, braking
         if not (step.is_premature and on.is_wanting):
             recorded = tip.snapshot.apps if tip is not None else {}
-            self._basis = Basis(recorded, step.inventory, this.policy, self._approvals.approval)
+            self._planner.basis = Basis(recorded, step.inventory, this.policy, self._approvals.approval)
             self._known = Known(this, tip, on.course, self._clock.monotonic())
         return self._seen(msgspec.structs.replace(result, changes=changes), this, step, view)
 
@@ -371,10 +336,10 @@ class Reconciler:
             changes, wanting = decision.changes, False
             tip = await self._leadership.commit(this.track, tip, decision, on.view, on.course)
         self._tracked, self._tip, self._notices = {}, tip, this.track.notices
-        self._basis, self._braking = None, NOTHING
+        self._planner.basis, self._braking = None, NOTHING
         self._approvals.forget()
         if not wanting:
-            self._basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)
+            self._planner.basis = Basis(tip.snapshot.apps if tip is not None else {}, None, this.policy)
         return msgspec.structs.replace(
             result,
             recorded=tip,
@@ -385,7 +350,7 @@ class Reconciler:
         )
 
     def _delivery(self, view: LedgerView) -> Delivery | None:
-        if self._basis is None:
+        if self._planner.basis is None:
             return None
         return delivery_of(self.plan(view), configured=bool(self._leadership.endpoint))
 
@@ -399,29 +364,7 @@ class Reconciler:
     def _policy(self, project: Project) -> PolicyInEffect:
         return project.spec.in_effect(has_api=bool(self._leadership.endpoint))
 
-    def _plan_on(self, basis: Basis, view: LedgerView) -> Plan:
-        inventory = basis.inventory
-        approval = None
-        if basis.policy.push.approval == REQUIRED:
-            approval = Approval() if basis.approval is None else basis.approval
-        return plan(
-            basis.recorded,
-            view.entries,
-            policy=basis.policy,
-            is_gone=inventory.is_gone if inventory is not None else _never,
-            worth=rules_of(basis.policy).worth,
-            unsettled=by_key(view.facts.unsettled),
-            retry_rejected_before=max(self._since, self._clock.now() - RETRY_REJECTED),
-            approval=approval,
-            settled=self._settled,
-            live=inventory.apps if inventory is not None else basis.recorded,
-        )
-
 
 def _forgotten(view: LedgerView) -> LedgerView:
     """The view that a commit of the removals leaves: nothing is held any more."""
     return msgspec.structs.replace(view, facts=msgspec.structs.replace(view.facts, removals=""))
-
-
-def _never(_: AppKey) -> bool:
-    return False

@@ -14,7 +14,7 @@ import msgspec
 
 from reconciler.inventory.inventory import Inventory
 from reconciler.model import App, AppKey, PolicyInEffect, tells_the_same
-from reconciler.operator.reconcile import RETRY_REJECTED
+from reconciler.operator.planning import RETRY_REJECTED
 from reconciler.policy.approval import REQUIRED, Approval
 from reconciler.policy.brake import NOTHING, Braking
 from reconciler.policy.entry import EMPTY, Entry

@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 
+from reconciler.differing import Comparison
 from reconciler.inventory.fold import fold
 from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Look
@@ -104,9 +105,10 @@ def step_of(
     wall: datetime,
     telling: Callable[[App], bool],
     patient: bool,
+    comparison: Comparison[AppKey, App],
 ) -> Step:
     """The next step. ``tracked``: what the step before remembered; ``telling``: whether anything of an app
-    is pushed; ``patient``: whether somebody will look again."""
+    is pushed; ``patient``: whether somebody will look again; ``comparison``: of the step before."""
     spec, policy, facts, tip = this.project.spec, this.policy, on.view.facts, on.tip
     before = tip.snapshot if tip is not None else None
     folded = partial(
@@ -120,6 +122,7 @@ def step_of(
         inventory = folded(previous=recorded)
     rules = rules_of(policy)
     inventory = rules.compared(inventory, recorded)
+    differ = comparison.of(recorded, inventory.apps)
     marks = unfinished(by_key(facts.unsettled), recorded, on.view.entries, telling=telling)
     observation = quiet.observe(
         tracked,
@@ -131,15 +134,23 @@ def step_of(
         interval=spec.interval.total_seconds(),
         rules=rules,
         unsettled=marks,
+        differ=differ,
     )
     if not patient:
         observation = at_once(observation, inventory)
     counted = _joined(vanished(tip, on.view.entries, policy), recorded)
-    braking = _brake(this, look, facts, counted, inventory)
+    braking = _brake(this, look, facts, counted, inventory, differ=differ if counted is recorded else None)
     if braking.held:
         observation = without(observation, braking.held)
     kept = _joined(recorded, {key: counted[key] for key in sorted(braking.held)})
-    chosen = recordable(kept, inventory, observation.verdicts, policy=policy, unsettled=marks)
+    chosen = recordable(
+        kept,
+        inventory,
+        observation.verdicts,
+        policy=policy,
+        unsettled=marks,
+        differ=differ if kept is recorded else None,
+    )
     decision = next_snapshot(
         before,
         chosen.apps,
@@ -163,7 +174,13 @@ def _joined(some: Mapping[AppKey, App], others: Mapping[AppKey, App]) -> Mapping
 
 
 def _brake(
-    this: Round, look: Look, facts: LedgerFacts, counted: Mapping[AppKey, App], inventory: Inventory
+    this: Round,
+    look: Look,
+    facts: LedgerFacts,
+    counted: Mapping[AppKey, App],
+    inventory: Inventory,
+    *,
+    differ: frozenset[AppKey] | None,
 ) -> Braking:
     """What the brake says of the removals among ``counted``, which are recorded or should be."""
     spec = this.project.spec
@@ -177,6 +194,7 @@ def _brake(
         complete=all(gap.forbidden for gap in look.gaps),
         memory=facts.removals,
         confirmation=this.project.annotations.get(CONFIRM, ""),
+        differ=differ,
     )
 
 

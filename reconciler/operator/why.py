@@ -12,7 +12,7 @@ from reconciler.changes.diff import diff_app, operation_of
 from reconciler.changes.wording import clean, count
 from reconciler.model import App
 from reconciler.operator.conditions import GONE, REMOVALS_HELD
-from reconciler.operator.reconcile import RETRY_REJECTED
+from reconciler.operator.planning import RETRY_REJECTED
 from reconciler.operator.standing import Facts, Standing, deferred, standings, verdict_of
 from reconciler.policy import keys
 from reconciler.policy.plan import Push
