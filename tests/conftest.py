@@ -16,17 +16,37 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what talks to the real control plane, so that `-m cluster` finds it."""
-    for item in items:
+_PLANES = pytest.StashKey[list[ControlPlane]]()
+_WITHOUT = pytest.StashKey[set[pytest.Item]]()
+
+
+@pytest.hookimpl(trylast=True)  # when it is settled which tests are run, and in which order
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    """Marks what talks to the real control plane, so that `-m cluster` finds it.
+
+    A test that asks for it only as it runs has to have the mark by itself.
+    """
+    last = -1
+    for number, item in enumerate(items):
         if "controlplane" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.cluster)
+        if item.get_closest_marker("cluster"):
+            last = number
+    session.stash[_WITHOUT] = set(items[last + 1 :])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Stops the control plane when no test will need it any more: it works also when nobody asks it to."""
+    planes = item.session.stash.get(_PLANES, [])
+    while planes and item in item.session.stash[_WITHOUT]:
+        planes.pop().stop()
 
 
 @pytest.fixture(scope="session")
-def controlplane() -> Iterator[ControlPlane]:
+def controlplane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """The run's control plane. Others use it too: prefer `cluster` or `fresh_cluster`."""
     with ControlPlane() as plane:
+        request.session.stash[_PLANES] = [plane]
         yield plane
 
 

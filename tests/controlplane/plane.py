@@ -64,6 +64,7 @@ class ControlPlane(Cluster):
         self._etcd = etcd
         self._prefix = prefix
         self._owns_etcd = etcd is None
+        self._forks: list[ControlPlane] = []
         self._baseline: dict[str, Entry] = {}
 
     def __enter__(self) -> Self:
@@ -104,9 +105,12 @@ class ControlPlane(Cluster):
             raise
 
     def stop(self) -> None:
-        """Ends all processes and removes their files; harmless when there are none."""
+        """Ends all processes and removes their files, its forks' first; harmless when there are none."""
+        while self._forks:
+            self._forks.pop().stop()
+        ran = bool(self._processes.running)
         self._processes.stop()
-        if not self._owns_etcd:
+        if ran and not self._owns_etcd:
             self.etcd.delete_all(self._prefix)
 
     def restart_apiserver(self, meanwhile: Callable[[], object] = lambda: None) -> None:
@@ -133,7 +137,9 @@ class ControlPlane(Cluster):
 
         It has its own API server, UIDs, users and audit log.
         """
-        return ControlPlane(etcd=self.etcd, prefix=f"/fork-{secrets.token_hex(4)}")
+        fork = ControlPlane(etcd=self.etcd, prefix=f"/fork-{secrets.token_hex(4)}")
+        self._forks.append(fork)
+        return fork
 
     def remember(self) -> None:
         """Makes what is there now what `reset` goes back to, with what every namespace has.
