@@ -10,7 +10,7 @@ from functools import partial
 from reconciler.cli import git_state
 from reconciler.cli.main import main
 from reconciler.delivery import breaker
-from reconciler.kube import reflector, transport
+from reconciler.kube import reflector, transport, watch
 from reconciler.kube.client import Client
 from reconciler.operator import loop
 from reconciler.state.git.network.access import Access, Timeouts
@@ -18,6 +18,7 @@ from reconciler.state.git.network.access import Access, Timeouts
 SILENCE = 16.0  # seconds, in place of 70
 WATCH_SECONDS = 10  # in place of 300; a bookmark comes two seconds before the end, before it is silence
 REFUSED_AGAIN = 5.0  # seconds at most, in place of 600
+LONGEST_WAIT = 5.0  # seconds, in place of 60, between two watches that fail
 READ_TIMEOUT = 8.0  # seconds, in place of 30
 LONGEST = timedelta(seconds=10)  # between two attempts to tell, in place of 5 minutes
 IDLE = 10.0  # seconds, in place of 60
@@ -32,7 +33,7 @@ def impatient() -> None:
         WATCH_SECONDS,
         REFUSED_AGAIN,
     )
-    transport.READ_TIMEOUT = READ_TIMEOUT
+    watch.LONGEST_WAIT, transport.READ_TIMEOUT = LONGEST_WAIT, READ_TIMEOUT
     breaker.CAP = LONGEST
     loop.IDLE = IDLE
     vars(git_state)["Access"] = partial(Access, timeouts=GIT)

@@ -21,7 +21,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from reconciler.kube import reflector, transport
+from reconciler.kube import reflector, transport, watch
 from tests.benchmarks.chaos.operated import STORES, Operated, StoreKind
 from tests.benchmarks.chaos.people import NAMESPACES, People
 from tests.benchmarks.chaos.weather import Weather
@@ -34,6 +34,7 @@ SILENCE = 8.0  # seconds, in place of 70: a silenced watch is to be found out se
 WATCH_SECONDS = 6  # in place of 300: bookmarks come two seconds before the end, and watches end by themselves
 READ_TIMEOUT = 3.0  # seconds, in place of 30
 REFUSED_AGAIN = 5.0  # seconds at most, in place of 600
+LONGEST_WAIT = 5.0  # seconds, in place of 60: who waits that long has not even begun when calm returns
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -157,13 +158,16 @@ async def _act(plan: Plan, random: Random, operated: Operated, faults: UnderFaul
 @contextmanager
 def impatience() -> Iterator[None]:
     """The live view of this process finds out sooner; not for long, or quiet watches would come and go."""
-    usual = (reflector.SILENCE, reflector.WATCH_SECONDS, reflector.REFUSED_AGAIN, transport.READ_TIMEOUT)
+    usual = (reflector.SILENCE, reflector.WATCH_SECONDS, reflector.REFUSED_AGAIN)
+    waits = (watch.LONGEST_WAIT, transport.READ_TIMEOUT)
     reflector.SILENCE, reflector.WATCH_SECONDS = SILENCE, WATCH_SECONDS
-    reflector.REFUSED_AGAIN, transport.READ_TIMEOUT = REFUSED_AGAIN, READ_TIMEOUT
+    reflector.REFUSED_AGAIN = REFUSED_AGAIN
+    watch.LONGEST_WAIT, transport.READ_TIMEOUT = LONGEST_WAIT, READ_TIMEOUT
     try:
         yield
     finally:
-        reflector.SILENCE, reflector.WATCH_SECONDS, reflector.REFUSED_AGAIN, transport.READ_TIMEOUT = usual
+        reflector.SILENCE, reflector.WATCH_SECONDS, reflector.REFUSED_AGAIN = usual
+        watch.LONGEST_WAIT, transport.READ_TIMEOUT = waits
 
 
 def table(plan: Plan) -> Table:
