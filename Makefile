@@ -7,7 +7,8 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 DEMO   := $(VENV)/.ready-demo
 CHECKED := reconciler tests examples
-# Tests mostly wait for real parts, so more of them run than there are cores; each worker has its own control plane.
+# Tests mostly wait for real parts, so more of them run than there are cores; each worker has its own control plane,
+# until the last test that needs one.
 # Files in their order: the longest ones are not the last to begin.
 JOBS   ?= 3
 
@@ -22,6 +23,7 @@ demo: $(DEMO) ## the whole way, from recorded clusters to git and an API, in a m
 
 test: $(READY) ## all tests, against real parts (the first run builds a control plane: some minutes)
 	@$(BIN)/python -m tests.controlplane.build
+	@$(BIN)/python -m compileall -q reconciler # once, not by each process that a test starts
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY) ## lint, format, types, layers
