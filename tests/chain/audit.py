@@ -35,10 +35,12 @@ class Sight(msgspec.Struct, frozen=True):
 
 @dataclass
 class Counts:
-    """``outside``: requests while nothing failed; ``needed``: the keys of those that were needed;
-    ``minutes``: requests by what failed meanwhile, and by minute; ``wrong``: how often what went wrong."""
+    """``whole``: looks after which the ledger was read again; ``outside``: requests while nothing failed;
+    ``needed``: the keys of those that were needed; ``minutes``: requests by what failed meanwhile, and by
+    minute; ``wrong``: how often what went wrong."""
 
     looks: int = 0
+    whole: int = 0
     revisions: int = 0
     requests: int = 0
     accepted: int = 0
@@ -78,6 +80,7 @@ class Audit:
         self._email_id = email_id
         self._once: dict[AppKey, set[str]] = {}
         self._looks: deque[Sight] = deque(maxlen=2)
+        self._has_just_looked = False
         self._entries: dict[AppKey, Entry] = {}
         self._last: dict[AppKey, tuple[str, bytes]] = {}
 
@@ -91,6 +94,8 @@ class Audit:
             case Recorded():
                 self._recorded(done)
             case LedgerView():
+                self.counts.whole += name == "load" and self._has_just_looked
+                self._has_just_looked = False
                 self._kept(done)
             case (str(key), bytes(body)) if name == "request":
                 self._leaves(key, body)
@@ -155,6 +160,7 @@ class Audit:
 
     def _looked(self, look: Look) -> None:
         self.counts.looks += 1
+        self._has_just_looked = True
         newest = {
             AppKey(release.namespace, release.name): release.status
             for release in sorted(look.releases, key=lambda release: int(release.version))

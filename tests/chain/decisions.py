@@ -29,10 +29,11 @@ Deed = Callable[[], Awaitable[None]]
 
 
 class Decisions:
-    """``policy``: the one in force."""
+    """``policy``: the one in force; ``denials``: how often namespaces were denied."""
 
     def __init__(self, operator: Operator, audit: Audit, people: People | None, random: Random) -> None:
         self.policy = Policy()
+        self.denials = 0
         self._operator, self._audit, self._people, self._random = operator, audit, people, random
         self._spec: dict[str, object] = {"settle": "0s", "interval": "20m"}
         if isinstance(state := operator.world.disk.state, GitState):
@@ -50,8 +51,8 @@ class Decisions:
         }
         self._operator.server.edit("hossted", self._spec)
 
-    async def change(self, namespaces: list[str]) -> Deed | None:
-        """Change something. What tells less should be taken back: what to do for that, if it is so."""
+    async def change(self, namespaces: list[str], later: Callable[[Deed], None]) -> None:
+        """Change something. What tells less is taken back ``later``, even if the process dies of it."""
         some = self._random.sample(namespaces, 2)
         changes: list[tuple[Mapping[str, object], Mapping[str, object]]] = [
             ({"stop": True}, {"stop": False}),
@@ -63,10 +64,12 @@ class Decisions:
             ({"rules": self._random.choice(RULES)}, {}),
         ]
         change, back = self._random.choice(changes)
+        self.denials += "deny" in change
+        if back:
+            later(self._changed(back))
         await self._changed(change)()
         if self._people is not None:
             await self._change_approval(self._people)
-        return self._changed(back) if back else None
 
     async def end_approval(self) -> None:
         """From now on what is recorded is approved."""

@@ -1,10 +1,12 @@
 """A week of an operator's life, in minutes: what happens, in an order that a seed draws, and what it came to.
 
-The loop, the reconciler, store and ledger, delivery and its sockets are the real ones. The process dies at
-effects of every kind, and another one goes on. Every day ends with a calm time, after which nothing is owed;
-after the last one everything is compared.
+The loop, the reconciler, store and ledger, delivery and its sockets are the real ones. What happens in the
+cluster is looked at in passing, at once, as with live watches. The process dies at effects of every kind,
+and another one goes on. Every day ends with a calm time, after which nothing is owed; after the last one
+everything is compared.
 """
 
+import asyncio
 import heapq
 import itertools
 from collections import Counter
@@ -28,6 +30,7 @@ from tests.chain.world import EMAIL, World
 
 HOUR, DAY = 3600.0, 86_400.0
 CALM = 2 * HOUR
+ANSWERING = f", and {REFUSALS}"
 
 Deed = Callable[[], Awaitable[None]]
 Point = tuple[str, When]
@@ -52,6 +55,7 @@ class Week:
     ) -> None:
         self.random, self._chance = Random(seed), Random(seed)
         self.world, self.site, self.operator = world, site, Operator(world)
+        self.moved = self.operator.moved = asyncio.Event()
         world.token_file = folder / "token"
         self.life = Life(world.cluster, self.random, apps)
         self.weather = Weather(world, site, self.random)
@@ -72,9 +76,15 @@ class Week:
         self.world.faults.seen = audit.seen
         self.site.arrived = audit.arrived
         self.site.refuses = lambda body: weather.refusing.get(app_of(body), 0)
-        audit.troubles = lambda: weather.now - {REFUSALS}
+        audit.troubles = lambda: self._troubles
         audit.refused = weather.refusing.__contains__
         audit.hidden = lambda key: cluster.lies and key in cluster.releases
+
+    @property
+    def _troubles(self) -> set[str]:
+        """What fails; an API that refuses some apps answers, so that others are tried again at once."""
+        now = self.weather.now - {REFUSALS}
+        return {f"{what}{ANSWERING}" for what in now} if REFUSALS in self.weather.now else now
 
     async def run(self) -> None:
         """All of it."""
@@ -144,17 +154,26 @@ class Week:
         async def happen() -> None:
             for _ in range(some):
                 self.life.happen()
+            await self._seen()
 
         return happen
 
     async def _slow_change(self) -> None:
         self.life.begin_slowly()
+        await self._seen()
 
     async def _slow_end(self) -> None:
         self.life.end()
+        await self._seen()
 
     async def _many_leave(self) -> None:
         self.life.leave(len(self.world.cluster.releases) * 4 // 10)
+        await self._seen()
+
+    async def _seen(self) -> None:
+        """The watches tell of what happened."""
+        self.moved.set()
+        await self.operator.idle()
 
     async def _looks_lie(self) -> None:
         self.weather.begins(LYING)
@@ -181,9 +200,10 @@ class Week:
             self.people.act()
 
     async def _decide(self) -> None:
-        back = await self.project.change(self.life.namespaces)
-        if back is not None:
-            self._at(self.world.clock.monotonic() + self.random.uniform(600, 2 * HOUR), back)
+        def later(deed: Deed) -> None:
+            self._at(self.world.clock.monotonic() + self.random.uniform(600, 2 * HOUR), deed)
+
+        await self.project.change(self.life.namespaces, later)
 
     # Days
 
@@ -256,16 +276,22 @@ class Week:
         """The figures, on a line."""
         counts, weather, crashed = self.audit.counts, self.weather.seen, self.crashed
         approvals = sum(self.people.acted.values()) if self.people is not None else 0
+        outages = [
+            requests
+            for what, requests in self.worst_minutes.items()
+            if what.startswith("API") and not what.endswith(ANSWERING)
+        ]
         return "; ".join(
             (
                 f"{self.life.changes} changes of {self.apps} apps in {self.days} days",
-                f"{counts.revisions} revisions, {counts.looks} looks, {approvals} decisions on approval",
+                f"{counts.revisions} revisions, {counts.looks} looks, {counts.whole} of them whole rounds",
+                f"{self.project.denials} denials, {approvals} decisions on approval",
                 f"{sum(weather.values())} outages of {len(weather)} kinds",
                 f"{sum(crashed.values())} crashes at {len(crashed)} points, {min(crashed.values())} to "
                 f"{max(crashed.values())} at each",
                 f"{counts.requests} requests, {counts.outside} of them while nothing failed, for "
                 f"{len(counts.needed)} needed pushes: {self.per_needed:.3f} for each",
-                f"at most {max(self.worst_minutes.values(), default=0)} in a minute while something failed",
+                f"at most {max(outages, default=0)} in a minute of an outage of the API",
                 f"lost {len(self.owed)}",
                 f"violations {sum(counts.wrong.values())}",
             )
