@@ -138,22 +138,24 @@ class Leadership:
         wanted = self.facts(project, whose, tip, view, recorded)
         # What is recorded may not have been told, where people approve: only what is shown as delivered was.
         told = {} if project.spec.push.approval == REQUIRED else recorded
-        entries: Mapping[AppKey, Entry | None] | None = facts.other_endpoint(view, self.endpoint)
-        if entries is None and doubtful:
-            entries = facts.doubts(view, told, self._draw, self._email_id)
+        dropped = facts.other_endpoint(view, self.endpoint)
+        entries: dict[AppKey, Entry | None] = dict(dropped or {})
+        if doubtful:  # of another endpoint too, which an earlier copy may not have heard of yet
+            known = view if dropped is None else msgspec.structs.replace(view, entries={})
+            entries |= facts.doubts(known, told, self._draw, self._email_id)
             if told is not recorded:
-                entries |= await self._outrun(store, whose, view, told)
+                entries |= await self._outrun(store, whose, known, told)
         if entries:  # before the facts: a new endpoint must not find the old one's entries
             view = await self.ledger.write(entries)
         if wanted != view.facts:
             view = await self.ledger.write({}, wanted)
         if view.suspect:
             view = await self.ledger.settle_suspicion()
-        entries = await self._outrun(store, whose, view, told)
-        if entries:
-            _LOG.warning("the ledger is older than what was delivered: %d apps are told again", len(entries))
-            known = msgspec.structs.replace(view.facts, required=facts.required_since(tip))
-            view = await self.ledger.write(entries, known)
+        outrun = await self._outrun(store, whose, view, told)
+        if outrun:
+            _LOG.warning("the ledger is older than what was delivered: %d apps are told again", len(outrun))
+            since_then = msgspec.structs.replace(view.facts, required=facts.required_since(tip))
+            view = await self.ledger.write(outrun, since_then)
         return view
 
     async def _outrun(

@@ -284,3 +284,23 @@ async def test_the_api_taken_away_and_given_back_hears_what_changed_meanwhile(ei
     await world.start()
     await settled(world)
     assert sorted(world.told[3:]) == ["shop/db 1 uninstalled", "shop/web 2 deployed"]
+
+
+async def test_a_ledger_restored_from_before_the_api_was_another_one_what_has_ended_since_is_told(
+    in_configmaps: World,
+) -> None:
+    world, disk = in_configmaps, in_configmaps.disk
+    assert isinstance(disk, ConfigMapDisk)
+    world.cluster.install("shop/web", "shop/db")
+    await settled(world)
+    backup = disk.save()
+    world.url = f"{world.url}/v2"
+    world.receiver.apps.clear()
+    await world.start()
+    await settled(world)
+    world.cluster.uninstall("shop/db")
+    await unheard(world)
+    disk.restore_ledger(backup)
+    await world.start()
+    await settled(world)
+    assert world.knows() == {"shop/db": "1 uninstalled", "shop/web": "1 deployed"}
