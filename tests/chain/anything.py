@@ -49,7 +49,7 @@ class Machine(RuleBasedStateMachine):
         self.world = World(self.disk, RecordingReceiver(), self.site.url)
         self.world.cluster.empty |= {"shop", "ops", "ns-11"}
         self.folder = Path(mkdtemp())
-        self.tokens = 0
+        self.tokens = self.endpoints = 0
         self.world.token_file = self.folder / "token"
         self.know_the_token()
         self.backup: Any = None
@@ -162,3 +162,7 @@ class Machine(RuleBasedStateMachine):
     async def _step(self) -> None:
         with suppress(LedgerError):  # as the loop does
             await self.world.step()
+
+    async def tell(self) -> None:
+        with suppress(LedgerError):
+            await self.world.deliver()

@@ -5,9 +5,9 @@ What should be told is judged by a model of its own (``expected``), as in the si
 ``EXAMPLES=2000 pytest tests/chain/test_anything.py``.
 """
 
+import asyncio
 import os
 import shutil
-from contextlib import suppress
 
 import msgspec
 from hypothesis import HealthCheck, settings
@@ -20,7 +20,6 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from reconciler.errors import LedgerError
 from reconciler.model import AppKey
 from reconciler.project import Duration, Match, PushSpec, Rule
 from tests.chain import expected
@@ -100,8 +99,7 @@ class Anything(Machine):
         """It is deleted, which the process notices, and made again."""
         if self.world.process is not None:
             self.world.process.reconciler.rest()
-            with suppress(LedgerError):
-                self.run(self.world.deliver())
+            self.run(self.tell())
         self.world.spec(first=True, settle=self.world.project.spec.settle)
         self.decide()
 
@@ -144,6 +142,16 @@ class Anything(Machine):
         if known:
             self.know_the_token()
         self.work_if(True)
+
+    @rule()
+    def change_the_url(self) -> None:
+        """The API is another one, which knows nothing yet."""
+        self.endpoints += 1
+        self.world.url = f"{self.site.url}/v{self.endpoints}"
+        self.site.receiver.apps.clear()
+        self.audit.known.clear()
+        self.audit.doubted.clear()
+        self.restart()
 
     @rule(app=APPS)
     def refuse(self, app: str) -> None:
@@ -194,6 +202,22 @@ class Anything(Machine):
     @rule()
     def work(self) -> None:
         self.run(self._step())
+
+    @rule()
+    def tell_without_a_look(self) -> None:
+        self.run(self.tell())
+
+    @rule(app=APPS, change=BY_HAND)
+    def look_while_it_is_told(self, app: str, change: dict[str, object]) -> None:
+        """Something has changed when the answers are still under way."""
+        if self.world.process is not None and self.there(app):
+            self.world.cluster.change(app, **change)
+            telling = self.tell()
+
+            async def both() -> None:
+                await asyncio.gather(telling, self.world.look())
+
+            self.run(both())
 
     @rule()
     def work_until_it_waits(self) -> None:
