@@ -137,9 +137,7 @@ def _read(judged: Judged, release: Release, stored: StoredRelease, at: Circumsta
     record = blocks.record(payload.chart_version, payload.rolled_back_to)
     app = App(app_api_info=_identity(release, at), app_info=blocks.app_info(helm), record=record)
     if release.last is not None and app == release.last:
-        app = (
-            release.last
-        )  # one value for what is recorded and live: it is kept once, and seen to be the same
+        app = release.last  # what is recorded and live is one value: kept once, and seen to be the same
     if uninstalled:
         return msgspec.structs.replace(judged, kept=app)
     return msgspec.structs.replace(judged, app=app, carried=carried)
