@@ -1,13 +1,15 @@
 """The process that is killed: the program as it is started, on a cluster that is played, until its script
 ends or it dies.
 
-Started once as a parent that has everything imported; each life is a fork of that. A life's words are lines
-of JSON: ``point``, ``recorded``, ``unregistered``, and questions that it waits for an answer to (``step``,
-``race``).
+Started once as a parent that has everything imported; each life is a fork of that, and what one that comes to
+its end has imported besides, the next ones find there. A life's words are lines of JSON: ``point``,
+``recorded``, ``unregistered``, and questions that it waits for an answer to (``step``, ``race``).
 """
 
 import asyncio
 import ctypes
+import gc
+import importlib
 import json
 import logging
 import os
@@ -113,9 +115,14 @@ def main() -> None:
     words.say(ready=True)
     while True:
         life = msgspec.json.decode(words.order(), type=Life)
+        told, telling = os.pipe()
+        gc.freeze()  # or a life that looks for what can go would write to all of it, and so copy it
         pid = os.fork()
         if pid == 0:
-            _live(life, words)
+            _live(life, words, telling)
+        os.close(telling)
+        with os.fdopen(told) as names:
+            modules = names.read().split()
         _, status = os.waitpid(pid, 0)
         orphans = 0
         while True:
@@ -124,10 +131,13 @@ def main() -> None:
             except ChildProcessError:
                 break
             orphans += 1
+        for module in modules:
+            importlib.import_module(module)
         words.say(ended=os.waitstatus_to_exitcode(status), orphans=orphans)
 
 
-def _live(life: Life, words: Words) -> None:
+def _live(life: Life, words: Words, telling: int) -> None:
+    imported = set(sys.modules)
     try:
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         os.environ.clear()
@@ -151,6 +161,7 @@ def _live(life: Life, words: Words) -> None:
         asyncio.run(_watched(points, lambda: work(life, words, clock, first_step_over)))
         points.active = False
         points.last_breath()
+        os.write(telling, "\n".join(name for name in sys.modules if name not in imported).encode())
         words.say(done=points.events, passed=clock.monotonic())
     except BaseException as error:
         logging.getLogger(__name__).exception("a life ended badly")

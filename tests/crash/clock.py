@@ -9,7 +9,8 @@ from typing import cast
 
 from tests.chain.clock import VirtualClock
 
-_PAUSE = 0.0005  # seconds of the real clock between two looks at what the process is doing
+_PAUSE = 0.0005  # seconds of the real clock between two looks at what the process is doing, at first
+_LONGEST_PAUSE = 0.008  # what takes long, as git does, is looked at less often
 _STUCK = 120.0  # likewise, after which a test has failed: no request is waited for that long
 _TURNS = 8  # of the event loop, in which whoever was woken comes to be seen
 
@@ -50,7 +51,7 @@ class LifeClock(VirtualClock):
                 return
 
     async def _all_wait(self) -> None:
-        quiet, began = 0, time.monotonic()
+        quiet, pause, began = 0, _PAUSE, time.monotonic()
         while quiet < _TURNS:
             assert time.monotonic() - began < _STUCK, f"nothing comes of {asyncio.all_tasks()}"
             await asyncio.sleep(0)
@@ -58,7 +59,8 @@ class LifeClock(VirtualClock):
                 quiet += 1
             else:
                 quiet = 0
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _is_idle(self) -> bool:
         """Whether all tasks but this one wait for the clock, for one another, or for an event."""

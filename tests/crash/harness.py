@@ -150,16 +150,20 @@ def _same(found: Found, told: Told, chapter: Chapter) -> Iterator[str]:
         yield "the receiver ends otherwise than without the kill"
 
 
-async def at_random(world: Outside, kills: int, seed: int) -> Tally:
+async def at_random(world: Outside, kills: int, seed: int, moments: int) -> Tally:
     """Die at random moments of a long script, which goes on after each; what git runs at that moment dies
-    as well, or goes on to its end. Now and then all is let come to rest."""
+    as well, or goes on to its end. Now and then all is let come to rest.
+
+    ``moments``: about as many audit events as there are in a life that nobody ends.
+    """
     random, tally = Random(seed), Tally(Counter())
     announced: list[str] = []
     all_kills: list[Kill] = []
     branch: tuple[str, ...] = ()
     while tally.kills < kills:
         assert world.step < len(world.steps) - 5, "the script is too short"
-        moment = random.randrange(1, 12_000)
+        # The first life goes to its end: it imports what all of them need, which is most of its moments.
+        moment = random.randrange(1, moments) if announced else 0
         lived = world.live(
             end=world.step + 4, die_at_event=moment, orphans_live=random.random() < 0.5, seconds=30.0
         )

@@ -45,6 +45,9 @@ _DIRECTORY = f"clusters/{CLUSTER_UUID}"
 APART = 1000.0
 """Seconds between two lives, by their clocks: more than one life takes between two words."""
 
+KEPT = 1_000
+"""Revisions that ConfigMaps keep: more than a run has, so that each can be looked for."""
+
 _HOOK = """#!/bin/sh
 # Ends the whole container while the repository's refs are moved, when the file says so.
 read -r when process 2>/dev/null <crash || exit 0
@@ -96,7 +99,9 @@ class Outside:
         self.remote = self.disk / "remote.git"
         # Whatever is recorded is told, so that at rest the receiver has exactly what the record has.
         spec: dict[str, Any] = {"push": {"on": "AnyChange"}}
-        if way is not Way.CONFIGMAPS:
+        if way is Way.CONFIGMAPS:
+            spec["state"] = {"configMap": {"history": KEPT}}
+        else:
             git(self.disk, "init", "--quiet", "--bare", "--initial-branch=main", str(self.remote))
             hook = self.remote / "hooks" / "reference-transaction"
             hook.parent.mkdir(exist_ok=True)
@@ -290,7 +295,7 @@ class Outside:
         return await ConfigMapLedger(self.api.maps, NAMESPACE).load()
 
     async def _in_config_maps(self, view: LedgerView) -> Found:
-        track = ConfigMapStore(self.api.maps, NAMESPACE).track(CLUSTER_UUID)
+        track = ConfigMapStore(self.api.maps, NAMESPACE, history=KEPT).track(CLUSTER_UUID)
         tip = await track.tip()
         revisions = [revision async for revision in track.history()]
         return Found(
