@@ -71,8 +71,8 @@ HARMLESS = {
 }  # fmt: skip
 
 NOT_MOMENTS = {"object.__getattr__"}
-"""Nothing has happened since the event before: the clock looks at what tasks wait for, as often as the machine
-is slow."""
+"""Nothing has happened since the event before: the clock looks at what tasks wait for, more often on a slower
+machine."""
 
 FILES = {
     "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link", "os.symlink",
