@@ -6,7 +6,8 @@ import asyncio
 import base64
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
 import pytest
@@ -15,7 +16,7 @@ from reconciler.inventory import bodies
 from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.live import LiveSource
 from reconciler.inventory.watched import WatchedSource
-from reconciler.kube.client import JSON, Client, Params
+from reconciler.kube.client import JSON, Client, Page, Params
 from reconciler.model import AppKey, PolicyInEffect
 from tests.cluster.test_collect import DENY_SYSTEM, install, namespace
 from tests.cluster.test_watched import folded
@@ -165,14 +166,21 @@ class Meddled(Client):
     happens: Callable[[], object] = staticmethod(lambda: None)
     times = 0
 
-    async def read(
-        self, path: str, read: Callable[[bytes], T], params: Params | None = None, accept: str = JSON
-    ) -> T:
+    async def pages(
+        self,
+        path: str,
+        read: Callable[[bytes], Page[T]],
+        params: Params | None = None,
+        accept: str = JSON,
+        page_size: int | None = None,
+    ) -> AsyncGenerator[Page[T], None]:
         if "superseded" in (params or {}).get("labelSelector", ""):
             self.times += 1
             if self.times == 1:
                 self.happens()
-        return await super().read(path, read, params, accept)
+        async with aclosing(super().pages(path, read, params, accept, page_size)) as pages:
+            async for page in pages:
+                yield page
 
 
 @pytest.fixture
