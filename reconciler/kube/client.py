@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -19,7 +19,7 @@ import msgspec
 from reconciler.errors import KubernetesError, ReconcilerError
 from reconciler.kube import answers, protobuf
 from reconciler.kube.stream import NotUnderstood, Stream
-from reconciler.kube.threads import in_thread
+from reconciler.kube.threads import heed, in_thread
 from reconciler.kube.transport import Answer, Transport, Unanswered
 
 FIELD_MANAGER = "hossted-reconciler"
@@ -171,7 +171,7 @@ class Client:
                 continue
             following = page_of(found.token)
             ahead = asyncio.create_task(self._ask(following, first))
-            ahead.add_done_callback(_heed)
+            ahead.add_done_callback(heed)
             try:
                 page = await in_thread(partial(_read, request, read, found.body))
                 del found  # its body, of megabytes
@@ -309,12 +309,6 @@ def _read(request: _Request, read: Callable[[bytes], T], body: bytes) -> T:
         return read(body)
     except (msgspec.DecodeError, ValueError) as error:
         raise _not_understood(str(request), error) from error
-
-
-def _heed(task: "asyncio.Task[Any]") -> None:
-    """That a page which was asked for ahead did not come matters only to whoever waits for it."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _not_understood(request: str, error: Exception) -> KubernetesError:

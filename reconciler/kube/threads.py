@@ -9,7 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -40,3 +40,9 @@ async def in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="kubernetes request", daemon=True).start()
     return await future
+
+
+def heed(request: "asyncio.Future[Any]") -> None:
+    """For ``add_done_callback``: how this ends matters to whoever still waits for it, and to nobody else."""
+    if not request.cancelled():
+        request.exception()

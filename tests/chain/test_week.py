@@ -20,7 +20,6 @@ from tests.web.world import RecordingReceiver
 
 SEED = int(os.environ.get("SEED", "1"))
 WHOLE = "WEEK" in os.environ
-APPS = 200
 EVERYWHERE = ("look", "load", "write", "clusters", "tip", "append", "rescue", "withdraw", "push")
 CONFIG_MAPS = ("get", "list", "create", "replace", "delete")
 GIT = ("keys", "follow", "approved")
@@ -44,15 +43,7 @@ async def lived(
     async with endpoint(receiver) as site:
         world = World(disk, receiver, site.url)
         week = Week(
-            world,
-            site,
-            folder,
-            seed=SEED,
-            changes=changes,
-            crashes=crashes,
-            days=days,
-            effects=effects,
-            apps=APPS,
+            world, site, folder, seed=SEED, changes=changes, crashes=crashes, days=days, effects=effects
         )
         await week.run()
     print("\n" + week.summary())

@@ -54,7 +54,7 @@ SOME_BYTES = 40
 HARMLESS = {
     # The interpreter's own: nothing outside of the process notices.
     "import", "compile", "exec", "code.__new__", "function.__new__", "marshal.loads", "marshal.load",
-    "object.__getattr__", "object.__setattr__", "object.__delattr__", "builtins.id", "sys._getframe",
+    "object.__setattr__", "object.__delattr__", "builtins.id", "sys._getframe",
     "sys._current_frames", "sys._getframemodulename", "sys.set_asyncgen_hook_firstiter",
     "sys.set_asyncgen_hook_finalizer", "sys.unraisablehook", "sys.excepthook", "gc.get_objects",
     "gc.get_referrers", "_thread.start_new_thread", "_thread.start_joinable_thread", "time.sleep",

@@ -8,6 +8,7 @@ from typing import Final
 
 from reconciler.errors import ConflictError, KubernetesError, LostRaceError, NotFoundError, StoreError
 from reconciler.kube.configmaps import ConfigMap
+from reconciler.kube.threads import heed
 from reconciler.state.configmap import documents
 from reconciler.state.configmap.access import ConfigMapAccess, store_errors
 from reconciler.state.configmap.documents import Garbage, Head, Part
@@ -70,7 +71,7 @@ class Writer:
             try:
                 request = self._access.replace_config_map if at else self._access.create_config_map
                 self._moving = asyncio.ensure_future(request(wanted))
-                self._moving.add_done_callback(_seen)
+                self._moving.add_done_callback(heed)  # the next look finds what became of it
                 return await asyncio.shield(self._moving)
             except ConflictError as error:
                 raise LostRaceError(
@@ -103,9 +104,3 @@ class Writer:
         return tuple(
             item for item, is_gone in zip(items, await each(gone, items), strict=True) if not is_gone
         )
-
-
-def _seen(request: asyncio.Future[ConfigMap]) -> None:
-    """What became of a request that nobody waits for any more is found by the next look."""
-    if not request.cancelled():
-        request.exception()

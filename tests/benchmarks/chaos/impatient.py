@@ -37,7 +37,7 @@ def impatient() -> None:
     breaker.CAP = LONGEST
     loop.IDLE = IDLE
     vars(git_state)["Access"] = partial(Access, timeouts=GIT)
-    Client.connect = partial(Client.connect, page_size=PAGE_SIZE)  # type: ignore[method-assign]
+    Client.connect = partial(Client.connect, page_size=PAGE_SIZE)  # type: ignore[method-assign]  # a class method, for this process
 
 
 if __name__ == "__main__":
