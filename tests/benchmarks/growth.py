@@ -31,7 +31,7 @@ from reconciler.state.store import Message
 from tests.benchmarks.measure import cpu
 from tests.benchmarks.state import BRANCH, NOW, append, like_a_cache, snapshot, upgraded, upgrades
 from tests.builders import CLUSTER_UUID
-from tests.git.factory import git
+from tests.git.factory import edits, git
 
 COMMITS = 10_000
 APPS = 1_000
@@ -105,8 +105,7 @@ def _commits(path: Path, first: Snapshot, count: int) -> Iterator[str]:
         yield (
             f"commit refs/heads/{BRANCH}\nauthor {who}\ncommitter {who}\ndata {len(text)}\n{text}\n"
             + (f"from {parent}\n" if number % _AT_ONCE == 1 else "")
-            + f"M 100644 inline {directory(CLUSTER_UUID)}/{app_file(key)}\n"
-            + f"data {len(content.encode())}\n{content}\n"
+            + edits({f"{directory(CLUSTER_UUID)}/{app_file(key)}": content})
         )
         parent = f"refs/heads/{BRANCH}^0"
 

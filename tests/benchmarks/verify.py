@@ -22,7 +22,7 @@ from reconciler.state.store import Message
 from reconciler.state.verify.report import Report
 from tests.benchmarks.measure import Figure, compare
 from tests.builders import CLUSTER_UUID, make_app, make_snapshot
-from tests.git.factory import BRANCH, git
+from tests.git.factory import BRANCH, edits, git
 from tests.git.history import DIRECTORY, EMAIL, INSTANCE, KEY, signers_file, verify
 
 START = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())
@@ -57,8 +57,7 @@ def _stream(commits: int, apps: int) -> Iterator[str]:
         text = Message(f"upgrade app number {number}", "", trailers).render()
         who = f"Records <{EMAIL}> {START + 60 * number} +0000"
         yield f"commit refs/heads/{BRANCH}\nauthor {who}\ncommitter {who}\ndata {len(text)}\n{text}\n"
-        for file, content in files.items():
-            yield f"M 100644 inline {DIRECTORY}/{file}\ndata {len(content.encode())}\n{content}\n"
+        yield edits({f"{DIRECTORY}/{file}": content for file, content in files.items()})
 
 
 def _sign(path: Path) -> None:

@@ -48,6 +48,14 @@ def files(repository: Path, commit: str = BRANCH) -> Mapping[str, str]:
     return {path: described.split(" ")[2] for described, path in (entry.split("\t") for entry in entries)}
 
 
+def edits(changes: Mapping[str, str | None]) -> str:
+    """What fast-import is told of a commit's files, by path; None: deleted."""
+    return "".join(
+        f"D {path}\n" if text is None else f"M 100644 inline {path}\ndata {len(text.encode())}\n{text}\n"
+        for path, text in changes.items()
+    )
+
+
 def commit_as_a_person(
     repository: Path,
     changes: Mapping[str, str | None],
@@ -57,14 +65,10 @@ def commit_as_a_person(
     """A commit on a bare repository's branch, by somebody who clones, edits and pushes. Its hash."""
     there = f"refs/heads/{branch}" in refs(repository)
     parent = f"from refs/heads/{branch}^0\n" if there else ""
-    edits = "".join(
-        f"D {path}\n" if text is None else f"M 100644 inline {path}\ndata {len(text.encode())}\n{text}\n"
-        for path, text in changes.items()
-    )
     who = "A Person <person@example.org> 1790000000 +0200"
     stream = (
         f"commit refs/heads/{branch}\nauthor {who}\ncommitter {who}\n"
-        f"data {len(message.encode())}\n{message}\n{parent}{edits}\n"
+        f"data {len(message.encode())}\n{message}\n{parent}{edits(changes)}\n"
     )
     git(repository, "fast-import", "--quiet", stdin=stream)
     return git(repository, "rev-parse", branch).strip()

@@ -21,7 +21,7 @@ from reconciler.state.verify.commits import parse_commit
 from reconciler.state.verify.git_track import Wanted, verify_track
 from reconciler.state.verify.report import Report
 from tests.builders import CLUSTER_UUID, changes_between, make_app, make_snapshot
-from tests.git.factory import BRANCH, git
+from tests.git.factory import BRANCH, edits, git
 
 START = datetime(2026, 11, 1, 9, tzinfo=UTC)
 EMAIL = "records@example.org"
@@ -238,11 +238,7 @@ def with_signature_of(repository: Path, other: str) -> Change:
 def with_files(repository: Path, commit: str, files: Mapping[str, str | None]) -> Change:
     """The tree with other contents at these paths below the cluster's directory."""
     tree = git(repository, "rev-parse", f"{commit}^{{tree}}").strip()
-    stream = "".join(
-        f"D {DIRECTORY}/{path}\n" if text is None
-        else f"M 100644 inline {DIRECTORY}/{path}\ndata {len(text.encode())}\n{text}\n"
-        for path, text in files.items()
-    )  # fmt: skip
+    stream = edits({f"{DIRECTORY}/{path}": text for path, text in files.items()})
     git(
         repository, "fast-import", "--quiet", "--force",
         stdin=f"commit refs/scratch\ncommitter x <x> 1 +0000\ndata 0\nfrom {commit}\n{stream}\n",
