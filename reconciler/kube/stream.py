@@ -1,19 +1,23 @@
 """One streamed answer of the API server, read by a thread and iterated by a task.
 
 What is read is decoded by who iterates: two threads that both run Python, each a moment at a time, cost more
-than they share.
+than they share. In a storm the thread rests between two reads (``gathering``), but only when it has read all
+that there was, so that it never falls behind.
 """
 
 import asyncio
+import select
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from time import monotonic
 
 import urllib3
 from urllib3.exceptions import HTTPError
 
 from reconciler.kube.framing import framing_of
+from reconciler.kube.gathering import Gathering
 from reconciler.kube.transport import Answer, Transport, pieces
 
 
@@ -51,7 +55,7 @@ class Stream:
         self._told = False
         self._loop = asyncio.get_running_loop()
         self._lock = threading.Lock()
-        self._stopped = False
+        self._stopped = threading.Event()
         self._response: urllib3.BaseHTTPResponse | None = None
         threading.Thread(target=self._run, name="kubernetes watch", daemon=True).start()
 
@@ -71,7 +75,7 @@ class Stream:
     def stop(self) -> None:
         """End the connection at once; harmless when it has ended."""
         with self._lock:
-            self._stopped = True
+            self._stopped.set()
             if self._response is not None:
                 # Whatever cannot be shut down has broken or ended by itself.
                 with suppress(OSError, ValueError, RuntimeError):
@@ -91,7 +95,7 @@ class Stream:
         response = self._transport.open(self._path, self._headers, self._read_timeout)
         with response:
             with self._lock:
-                if self._stopped:
+                if self._stopped.is_set():
                     return
                 self._response = response
             try:
@@ -107,6 +111,8 @@ class Stream:
 
     def _read_events(self, response: urllib3.BaseHTTPResponse) -> None:
         framing = framing_of(response.headers.get("content-type", ""))
+        gathering, arrived = Gathering(), select.poll()
+        arrived.register(response, select.POLLIN)
         for piece in pieces(response):
             events: list[bytes] = []
             try:
@@ -117,9 +123,11 @@ class Stream:
             finally:
                 if events:
                     self._put(events)
+            if not arrived.poll(0):
+                self._stopped.wait(gathering.read(monotonic()))
 
     def _accept(self) -> None:
-        if not self._stopped:
+        if not self._stopped.is_set():
             self._accepted()
 
     def _put(self, item: list[bytes] | Answer | BaseException | None) -> None:
