@@ -141,13 +141,18 @@ def _rollouts(stage: Stage, effort: Effort, poll_cpu: float, poll_bytes: float) 
     with counting(stage.plane.server) as way, stage.operator(way.url) as operator:
         operator.until_told(stage.scale.releases)
         upgrades = Upgrades(stage, "web")
-        time.sleep(2)
-        before, bytes_before = cpu_of(operator.pid), way.bytes
-        for number in range(effort.rollouts):
-            image = f"images.app=registry.example.com/shop/web:r{time.time_ns()}-{number}"
+
+        def roll() -> None:
+            image = f"images.app=registry.example.com/shop/web:r{time.time_ns()}"
             done = upgrades.one("--set", image)
             stage.plane.rolled_out(done.app.partition("/")[0], timeout=300)
             _told(stage, operator, done)
+
+        roll()  # all was told before, so nothing else tells that it has started
+        time.sleep(2)
+        before, bytes_before = cpu_of(operator.pid), way.bytes
+        for _ in range(effort.rollouts):
+            roll()
         time.sleep(2)  # what is quiet only now is recorded yet
         used = (cpu_of(operator.pid) - before) / effort.rollouts
         moved = (way.bytes - bytes_before) / effort.rollouts
