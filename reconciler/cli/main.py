@@ -93,6 +93,15 @@ def _store(command: argparse.ArgumentParser) -> None:
     command.add_argument("--tz", metavar="ZONE", default="UTC", help="show times in this zone (default: UTC)")
 
 
+def address(text: str) -> tuple[str, int]:
+    """``host:port``; an IPv6 address in brackets, no host for all addresses."""
+    host, colon, port = text.rpartition(":")
+    is_bare = ":" in host and not (host.startswith("[") and host.endswith("]"))
+    if not colon or is_bare or not (port.isascii() and port.isdigit() and int(port) < 65_536):
+        raise argparse.ArgumentTypeError(f"{text} is not an address: give HOST:PORT, or :PORT")
+    return host.strip("[]"), int(port)
+
+
 def _credentials(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--credentials",
@@ -105,6 +114,12 @@ def _credentials(command: argparse.ArgumentParser) -> None:
 def _run(command: argparse.ArgumentParser) -> None:
     _cluster(command)
     command.add_argument("--identity", metavar="NAME", help="holder of the Lease (default: the pod's name)")
+    command.add_argument(
+        "--metrics-bind-address",
+        type=address,
+        metavar="HOST:PORT",
+        help="serve metrics for Prometheus there, :8080 for all addresses (default: they are not served)",
+    )
 
 
 def _once(command: argparse.ArgumentParser) -> None:

@@ -5,9 +5,9 @@ import asyncio
 import logging
 import signal
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from datetime import timedelta
-from typing import NamedTuple
 
 from reconciler import settings as settings_module
 from reconciler.cli import wiring
@@ -25,6 +25,7 @@ from reconciler.operator.gaps import Gaps
 from reconciler.operator.loop import Loop
 from reconciler.operator.reconcile import Reconciler
 from reconciler.operator.reporter import Reporter
+from reconciler.operator.result import Result
 from reconciler.settings import Settings
 from reconciler.state.ledger.configmaps import ConfigMapLedger
 
@@ -42,23 +43,46 @@ async def run(arguments: argparse.Namespace) -> int:
     settings = settings_module.load()
     client = Client.connect(arguments.context, kubeconfig=arguments.kubeconfig)
     operator = _Operator(settings, client, arguments.identity or settings.identity)
-    work = asyncio.create_task(operator.serve())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, work.cancel)
-    try:
-        await work
-    except asyncio.CancelledError:
-        _LOG.info("stopped")
-    finally:
-        client.close()
+    with _metrics(operator, arguments.metrics_bind_address):
+        work = asyncio.create_task(operator.serve())
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, work.cancel)
+        try:
+            await work
+        except asyncio.CancelledError:
+            _LOG.info("stopped")
+        finally:
+            client.close()
     return 0
 
 
-class _Operator(NamedTuple):
-    settings: Settings
-    client: Client
-    identity: str
+@contextmanager
+def _metrics(operator: "_Operator", address: tuple[str, int] | None) -> Iterator[None]:
+    """Serve metrics where there is an address for them."""
+    if address is None:
+        yield
+        return
+    # Its library takes a tenth of a second to import.
+    from reconciler.operator.web import serving_metrics  # noqa: PLC0415
+
+    with serving_metrics(*address, lambda: operator.latest) as port:
+        _LOG.info("metrics are served on port %d", port)
+        yield
+
+
+class _Operator:
+    def __init__(self, settings: Settings, client: Client, identity: str) -> None:
+        self.settings = settings
+        self.client = client
+        self.identity = identity
+        self._reporter: Reporter | None = None
+
+    @property
+    def latest(self) -> Result | None:
+        """What the newest reconcile came to, while we lead; any thread may ask."""
+        reporter = self._reporter
+        return None if reporter is None else reporter.latest
 
     async def serve(self) -> None:
         """One leadership after another."""
@@ -96,6 +120,8 @@ class _Operator(NamedTuple):
                 _LOG.info("HOSSTED_API_URL is not set: nothing is pushed, everything else works")
             projects = Projects(client)
             reporter = Reporter(projects, Events(client, self.identity), clock, settings.email_id)
+            self._reporter = reporter
+            stack.callback(self._forget)
             loop = Loop(
                 projects,
                 reconciler,
@@ -108,3 +134,6 @@ class _Operator(NamedTuple):
                 tasks.create_task(lease.hold(), name="lease")
                 tasks.create_task(source.run(), name="look")
                 tasks.create_task(loop.run(), name="work")
+
+    def _forget(self) -> None:
+        self._reporter = None  # what was seen then, nobody vouches for any more

@@ -60,6 +60,12 @@ class Reporter:
         self._echoed: dict[str, frozenset[str]] = {}
         self._listing = Listing()
 
+    @property
+    def latest(self) -> Result | None:
+        """The newest result that was handed in; any thread may ask."""
+        latest = self._latest
+        return None if latest is None else latest[1]
+
     async def reconciled(self, project: Project, result: Result) -> None:
         """A reconcile has ended."""
         before, self._before = self._before, result

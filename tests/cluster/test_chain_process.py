@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.request import urlopen
 
 import pytest
 
@@ -76,12 +78,12 @@ class Program(NamedTuple):
         )
 
     @contextmanager
-    def running(self, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    def running(self, *args: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
         """The operator, ended with the block at the latest; what it logs is in `operator.log`."""
         with (
             (self.folder / "operator.log").open("w") as log,
             subprocess.Popen(
-                self.command("run", "--identity", "the-test"),
+                self.command("run", "--identity", "the-test", *args),
                 stderr=log,
                 env=self.environment(**settings),
                 text=True,
@@ -104,6 +106,9 @@ class Program(NamedTuple):
 
     def has_told(self, requests: int) -> bool:
         return len(self.receiver.requests) == requests
+
+    def log(self) -> str:
+        return (self.folder / "operator.log").read_text()
 
     def lease(self) -> dict[str, Any]:
         found: dict[str, Any] = self.plane.get("lease", ACCOUNT, "-n", SYSTEM)["spec"]
@@ -152,10 +157,31 @@ def test_the_operator_records_pushes_answers_a_person_within_seconds_and_stops_c
         operator.send_signal(signal.SIGTERM)
         assert operator.wait(timeout=20) == 0
     assert not program.lease().get("holderIdentity")
-    log = (program.folder / "operator.log").read_text()
+    log = program.log()
     assert log.splitlines()[-1].endswith("stopped")
     assert "Traceback" not in log
     assert TOKEN not in log
+
+
+def test_the_operator_serves_metrics_of_what_it_saw_and_none_of_it_was_missed(program: Program) -> None:
+    plane = program.plane
+    install(plane)
+    program.project()
+    with program.running("--metrics-bind-address", "127.0.0.1:0"):
+        plane.wait(lambda: program.conditions().get("Ready") == ("True", "UpToDate"), "Ready")
+        found = re.search(r"metrics are served on port (\d+)", program.log())
+        assert found is not None
+        with urlopen(f"http://127.0.0.1:{found[1]}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+    shown = dict(line.rsplit(" ", 1) for line in lines if line[0] != "#")
+    assert (shown["hossted_apps"], shown["hossted_pods"], shown["hossted_pending_apps"]) == (
+        "1.0",
+        "5.0",
+        "0.0",
+    )
+    assert shown["hossted_missed_changes_total"] == "0.0"
+    assert shown['hossted_condition{status="True",type="Ready"}'] == "1.0"
+    assert float(shown["process_resident_memory_bytes"]) > 0
 
 
 def test_what_happens_is_recorded_and_told_at_once_whatever_the_interval_and_nothing_else_asks(
@@ -271,7 +297,7 @@ def test_without_an_api_all_but_pushing_works_and_a_second_project_is_stalled_an
     }
     (message,) = {one["message"] for one in program.now("another")["status"]["conditions"]}
     assert "that is the-first" in message
-    assert "HOSSTED_API_URL is not set" in (program.folder / "operator.log").read_text()
+    assert "HOSSTED_API_URL is not set" in program.log()
     assert program.receiver.requests == []
 
 

@@ -10,10 +10,14 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from reconciler.cli.main import _parser
 from reconciler.errors import ReconcilerError, ReleaseError, SettingsError, UsageError
+from reconciler.operator.metrics import metrics
+from reconciler.operator.result import Delivery
 from reconciler.project import Condition, HelmStatus, SnapshotRef, Status, Summary
 from reconciler.project import spec as ours
 from reconciler.project.status import LONGEST_MESSAGE
+from tests.unit.operator.results import make_result
 
 ROOT = Path(__file__).parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -187,6 +191,34 @@ def test_the_argo_cd_application_installs_a_folder_that_exists() -> None:
     assert (ROOT / application["spec"]["source"]["path"] / "kustomization.yaml").exists()
     namespace = load("config/manager/namespace.yaml")[0]["metadata"]["name"]
     assert application["spec"]["destination"]["namespace"] == namespace
+
+
+def test_what_scrapes_the_metrics_finds_the_pods_and_the_port_on_which_they_are_served() -> None:
+    (monitor,) = load("config/prometheus/pod_monitor.yaml")
+    template = load("config/manager/deployment.yaml")[0]["spec"]["template"]
+    wanted = monitor["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= template["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    (port,) = [one for one in container()["ports"] if one["name"] == endpoint["port"]]
+    command, *flags = container()["args"]
+    arguments = _parser().parse_args([command, *flags])
+    assert (command, arguments.metrics_bind_address) == ("run", ("", port["containerPort"]))
+
+
+def test_the_alerts_ask_for_metrics_that_there_are() -> None:
+    (rules,) = load("config/prometheus/prometheus_rule.yaml")
+    asked = {
+        name
+        for group in rules["spec"]["groups"]
+        for rule in group["rules"]
+        for name in re.findall(r"hossted_\w+", rule["expr"])
+    }
+    served = {
+        sample.name for metric in metrics(make_result(delivery=Delivery())) for sample in metric.samples
+    }
+    assert asked <= served
+    assert len(asked) == 3
+    assert sorted(name for name in served if name not in PAGE) == []
 
 
 PAGE = (ROOT / "docs/project.md").read_text()
