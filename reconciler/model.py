@@ -144,7 +144,7 @@ class Record(Value, frozen=True):
     routes: tuple[Route, ...] = ()
 
 
-class App(Value, frozen=True, dict=True):
+class App(Value, frozen=True, dict=True, weakref=True):
     """A release with what belongs to it, in the stored form."""
 
     app_api_info: AppApiInfo

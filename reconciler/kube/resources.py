@@ -136,7 +136,7 @@ def _meta(meta: wire.ObjectMeta) -> objects.Meta:
     owner = next((one for one in meta.owner_references or () if one.controller), None)
     return objects.Meta(
         namespace=intern(meta.namespace),
-        name=meta.name,
+        name=intern(meta.name),  # the record has it as well
         uid=meta.uid,
         release_name=intern(annotations.release_name),
         release_namespace=intern(annotations.release_namespace),

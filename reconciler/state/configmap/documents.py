@@ -24,6 +24,7 @@ import msgspec
 
 from reconciler.changes.change import Operation
 from reconciler.errors import FormatError, StoreError
+from reconciler.kept import kept_once
 from reconciler.model import FORMAT, App, AppKey, Cluster, digest_of, encode
 from reconciler.state.configmap.access import pack, unpack
 from reconciler.state.store import ClusterDirectory, Message, Revision
@@ -291,7 +292,7 @@ def decode_directory(text: str) -> tuple[datetime | None, ClusterDirectory] | No
 
 
 def decode_apps(data: bytes) -> tuple[App, ...]:
-    return _APPS.decode(data)
+    return tuple(map(kept_once, _APPS.decode(data)))
 
 
 def encode_entries(entries: tuple[Entry, ...]) -> bytes:
