@@ -43,7 +43,7 @@ EITHER = f"{PROTOBUF},{JSON}"
 METADATA_EITHER = f"{METADATA_LIST.replace(JSON, PROTOBUF)},{METADATA_LIST}"
 """The same, for a list without bodies."""
 METADATA_WATCH_EITHER = f"{METADATA_WATCH.replace(JSON, PROTOBUF)},{METADATA_WATCH}"
-"""The same, for a watch of metadata only."""
+"""The same, for a watch of metadata only, or for the answer to a write."""
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -180,18 +180,22 @@ class Client:
             finally:
                 ahead.cancel()
 
-    async def create(self, path: str, body: bytes, read: Callable[[bytes], T]) -> T:
-        """POST, and what ``read`` makes of the answer; ConflictError when it is there already."""
-        return await self._write("POST", path, body, JSON, read)
+    async def create(
+        self, path: str, body: bytes, read: Callable[[bytes], T], form: str = JSON, accept: str = JSON
+    ) -> T:
+        """POST, and what ``read`` makes of the answer; ConflictError when it is there already. ``form``: of
+        the body."""
+        return await self._write("POST", path, body, form, read, accept=accept)
 
-    async def replace(self, path: str, body: bytes, read: Callable[[bytes], T]) -> T:
-        """PUT, and what ``read`` makes of the answer; ConflictError when ``body`` names a resourceVersion
-        that is not the newest."""
-        return await self._write("PUT", path, body, JSON, read)
+    async def replace(
+        self, path: str, body: bytes, read: Callable[[bytes], T], form: str = JSON, accept: str = JSON
+    ) -> T:
+        """PUT, as ``create``; ConflictError when ``body`` names a resourceVersion that is not the newest."""
+        return await self._write("PUT", path, body, form, read, accept=accept)
 
-    async def patch(self, path: str, body: bytes) -> bytes:
+    async def patch(self, path: str, body: bytes, accept: str = JSON) -> bytes:
         """A JSON merge patch (RFC 7386)."""
-        return await self._write("PATCH", path, body, MERGE_PATCH, bytes)
+        return await self._write("PATCH", path, body, MERGE_PATCH, bytes, accept=accept)
 
     async def delete(self, path: str, options: bytes | None = None) -> bytes:
         headers = {"accept": JSON, "content-type": JSON}
@@ -270,9 +274,16 @@ class Client:
         return Listed(items, first.resource_version if first else "", versions)
 
     async def _write(
-        self, method: str, path: str, body: bytes, content_type: str, read: Callable[[bytes], T]
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        content_type: str,
+        read: Callable[[bytes], T],
+        *,
+        accept: str = JSON,
     ) -> T:
-        headers = {"accept": JSON, "content-type": content_type}
+        headers = {"accept": accept, "content-type": content_type}
         url = _url(path, {"fieldManager": FIELD_MANAGER})
         return await self._ask(_Request(method, url, headers, body), read)
 

@@ -5,7 +5,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from reconciler.kube.client import Client, Page, segment
+from reconciler.kube.client import METADATA_WATCH, Client, Page, segment
 from reconciler.kube.watch import changes
 from reconciler.kube.wire import ListOf
 from reconciler.project import GROUP, PLURAL, VERSION
@@ -30,7 +30,8 @@ class Projects:
 
     async def patch_status(self, name: str, patch: Mapping[str, object]) -> None:
         """Apply a merge patch to a project's status subresource; NotFoundError when it is gone."""
-        await self._client.patch(f"{PATH}/{segment(name)}/status", msgspec.json.encode(patch))
+        path, body = f"{PATH}/{segment(name)}/status", msgspec.json.encode(patch)
+        await self._client.patch(path, body, METADATA_WATCH)  # not the whole status back
 
     async def changes(self) -> AsyncGenerator[None, None]:
         """Yield once when the watch begins, then on each change that matters: see ``watch.changes``."""

@@ -42,6 +42,13 @@ _MESSAGES: dict[str, str] = {
     "WatchEvent": "type=1:string object=2:RawExtension",
     "RawExtension": "raw=1:bytes",
     "Body": "metadata=1:Meta data=2:%",  # of a Secret and of a ConfigMap alike
+    "Managed": "manager=1:string fields=7:FieldsV1",
+    "FieldsV1": "raw=1:bytes",
+    "ManagedMeta": (
+        "name=1:string namespace=3:string uid=5:string resource_version=6:string labels=11:%"
+        " managed_fields=17:*Managed"
+    ),
+    "ConfigMap": "metadata=1:ManagedMeta data=2:% binary=3:% immutable=4:bool",
     "Container": "name=1:string image=2:string",
     "PodSpec": "containers=2:*Container init_containers=20:*Container",
     "ContainerStatus": "name=1:string image_id=7:string",
@@ -104,6 +111,16 @@ def one(name: str, body: bytes) -> Message:
     if not envelope.HasField("raw"):
         raise ValueError("it has nothing in it")
     return _parsed(name, envelope.raw)
+
+
+def packed(name: str, **fields: object) -> bytes:
+    """An object of core/v1, of the message of that name, in the form in which the server takes it.
+
+    A field that is a message is given by a mapping of its fields.
+    """
+    types, _ = _types()
+    kind = _field(1, b"v1") + _field(2, name.encode())
+    return MAGIC + _field(1, kind) + _field(2, types[name](**fields).SerializeToString())
 
 
 def event(frame: bytes) -> tuple[str, bytes]:

@@ -12,7 +12,7 @@ from copy import deepcopy
 from typing import Any, TypeVar
 
 from reconciler.errors import ConflictError, KubernetesError
-from reconciler.kube.configmaps import ConfigMap
+from reconciler.kube.configmaps import ConfigMap, read_config_map
 from tests.unit.kube.server import Reply, Request, status
 from tests.unit.state.configmap_standin import StandIn
 
@@ -111,7 +111,7 @@ class StandInApi:
                 uid = json.loads(request.body or b"{}").get("preconditions", {}).get("uid", "")
                 _now(self.maps.delete_config_map(namespace, name, uid))
                 return Reply(200, {})
-            wanted = _read(json.loads(request.body))
+            wanted = read_config_map(request.body)
             if request.method == "POST":
                 return Reply(201, _written(_now(self.maps.create_config_map(wanted))))
             return Reply(200, _written(_now(self.maps.replace_config_map(wanted))))
@@ -147,20 +147,6 @@ def _now(work: Coroutine[Any, Any, T]) -> T:
         result: T = end.value
         return result
     raise AssertionError("it does wait")
-
-
-def _read(wire: Json) -> ConfigMap:
-    meta = wire["metadata"]
-    return ConfigMap(
-        name=meta["name"],
-        namespace=meta["namespace"],
-        uid=meta.get("uid", ""),
-        resource_version=meta.get("resourceVersion", ""),
-        data=wire.get("data", {}),
-        binary_data={key: base64.b64decode(value) for key, value in wire.get("binaryData", {}).items()},
-        labels=meta.get("labels", {}),
-        immutable=wire.get("immutable", False),
-    )
 
 
 def _written(item: ConfigMap) -> Json:

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from reconciler.kube.configmaps import read_config_map
 from reconciler.model import UNINSTALLED, AppKey
 from reconciler.state.ledger import shards
 from tests.cluster.agreement import instant
@@ -62,7 +63,7 @@ class Witness:
         """``FaultyWay.acted``: keep what the ledger has marked."""
         if not asked.path.startswith(LEDGER) or not 200 <= code < 300 or asked.method not in ("POST", "PUT"):
             return
-        data: Mapping[str, str] = json.loads(body).get("data") or {}
+        data = read_config_map(body).data
         if shards.SHARD_KEY not in data:
             return
         for name, text in data.items():
