@@ -20,8 +20,8 @@ from reconciler.kube.client import (
     segment,
 )
 
-LARGE_A_PAGE = 20
-"""ConfigMaps a page, with what they hold: of the ledger's up to 256 KiB each, held until it is decoded."""
+LARGE_A_PAGE = 100
+"""ConfigMaps a page, with what they hold: of the ledger's up to 32 KiB each, held until it is decoded."""
 
 
 class ConfigMap(msgspec.Struct, frozen=True):

@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Callable
+from functools import cache
+from random import Random
+from string import ascii_letters
 from typing import Any
 
 import pytest
@@ -20,9 +23,11 @@ APP = make_app()
 FACTS = LedgerFacts(cluster_uuid="K-1", instances=("i1",), endpoint="https://api.example/apps")
 
 
+@cache
 def bulky(mark: str) -> Entry:
-    """An entry of 30 kB: nine of them split a shard."""
-    return Entry(sending=Sending(mark, APP, mark + "x" * 30_000), last_key=mark)
+    """An entry of 4 kB however it is packed: nine of them split a shard."""
+    noise = "".join(Random(mark).choices(ascii_letters, k=3_100))
+    return Entry(sending=Sending(mark, APP, mark + noise), last_key=mark)
 
 
 def key(number: int) -> AppKey:

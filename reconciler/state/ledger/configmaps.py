@@ -238,7 +238,7 @@ class ConfigMapLedger:
 
     async def _put_entries(self, state: _State, bits: str, entries: Mapping[AppKey, Entry | None]) -> None:
         leaf = state.leaves[bits]
-        texts = leaf.texts
+        texts = {key: shards.packed(text) for key, text in leaf.texts.items()}
         for key, entry in entries.items():
             if entry is None:
                 texts.pop(shards.data_key(key), None)

@@ -5,7 +5,7 @@
     <name>-shard-<bits>-<random>   the shards that a shard was split into
 
 A shard is a leaf or a branch. A leaf has the entries whose key's hash begins with its ``bits``, each in
-plain JSON (or packed, when it is large) under ``<namespace>_<release>``. A branch has none: it names its
+JSON (packed, unless it is small) under ``<namespace>_<release>``. A branch has none: it names its
 children, whose bits, without overlap or hole, continue its own. ``shard.json`` says which it is.
 
 A split is one compare-and-swap. First the children are created and filled: nobody reads them, because
@@ -35,11 +35,12 @@ from reconciler.state.ledger.contract import Preface
 FACTS_KEY: Final = "ledger.json"
 SHARD_KEY: Final = "shard.json"
 
-SPLIT_AT: Final = 256 * 1024
-"""Bytes of data above which a shard is split: about 150 apps of usual size at rest."""
+SPLIT_AT: Final = 32 * 1024
+"""Bytes of data above which a shard is split, about 25 apps of usual size at rest: what it costs to mark one
+of them, and again to acknowledge it."""
 
-PACK_AT: Final = 32 * 1024
-"""Bytes of JSON above which an entry is packed: an app with a hundred pods and more."""
+PACK_AT: Final = 1024
+"""Bytes of JSON above which an entry is packed. It says much twice or three times, so it takes a sixth."""
 
 HASH_BITS: Final = 64
 _PACKED: Final = "gzip:"
@@ -91,10 +92,14 @@ def app_key(text: str) -> AppKey:
 
 
 def encode_entry(entry: Entry) -> str:
-    plain = encode(entry)
-    if len(plain) <= PACK_AT:
-        return plain.decode()
-    return _PACKED + base64.b64encode(pack(plain)).decode()
+    return packed(encode(entry).decode())
+
+
+def packed(text: str) -> str:
+    """An entry as it is written now, of one that was written before, maybe when fewer were packed."""
+    if len(text) <= PACK_AT or text.startswith(_PACKED):
+        return text
+    return _PACKED + base64.b64encode(pack(text.encode())).decode()
 
 
 def decode_entry(text: str, where: str) -> Entry:

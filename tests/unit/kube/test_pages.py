@@ -119,8 +119,8 @@ async def test_config_maps_with_what_they_hold_come_a_few_at_a_time(serve: Serve
     server = serve(in_turn(*(Reply(body=each) for each in replies)))
     assert len(await ConfigMaps(server.client()).list_config_maps("ours", "a=b")) == 2
     assert [request.query for request in server.requests] == [
-        {"labelSelector": "a=b", "limit": "20"},
-        {"labelSelector": "a=b", "limit": "20", "continue": "t"},
+        {"labelSelector": "a=b", "limit": "100"},
+        {"labelSelector": "a=b", "limit": "100", "continue": "t"},
     ]
 
 

@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
+from random import Random
+from string import ascii_letters
 
 import msgspec
 import pytest
@@ -23,9 +26,11 @@ ROOT = (NAMESPACE, "hossted-ledger-shard")
 FACTS = (NAMESPACE, "hossted-ledger")
 
 
+@cache
 def bulky(mark: str) -> Entry:
-    """An entry of 30 kB: nine of them split a shard."""
-    return Entry(sending=Sending(mark, APP, mark + "x" * 30_000), last_key=mark)
+    """An entry of 4 kB however it is packed: nine of them split a shard."""
+    noise = "".join(Random(mark).choices(ascii_letters, k=3_100))
+    return Entry(sending=Sending(mark, APP, mark + noise), last_key=mark)
 
 
 def key(number: int) -> AppKey:

@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import FormatError, TooLargeError
-from reconciler.model import AppKey
+from reconciler.model import AppKey, encode
 from reconciler.policy.entry import Entry, Sending
 from reconciler.state.ledger import shards
 from tests.builders import make_app
@@ -24,6 +24,14 @@ def test_an_entry_reads_back_as_it_was_plain_or_packed(body: str) -> None:
     text = shards.encode_entry(entry)
     assert shards.decode_entry(text, "x") == entry
     assert text.startswith("{") == (len(body) <= shards.PACK_AT)
+    assert shards.packed(text) == text
+
+
+def test_an_entry_that_was_written_when_fewer_were_packed_is_packed_with_the_next_write() -> None:
+    entry = Entry(sending=Sending("k", make_app(), "x" * shards.PACK_AT))
+    plain = encode(entry).decode()
+    assert shards.decode_entry(plain, "x") == entry
+    assert shards.packed(plain) == shards.encode_entry(entry) != plain
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "gzip:", "gzip:???", "gzip:AAAA"])
