@@ -11,6 +11,8 @@ else becomes of what a look could not see is said in ``judge``.
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from typing import NamedTuple
 
+import msgspec
+
 from reconciler.differing import differing
 from reconciler.inventory.app_uuid import fault
 from reconciler.inventory.gaps import Gaps
@@ -77,6 +79,19 @@ class _Basis(NamedTuple):
 class _Memo(NamedTuple):
     basis: _Basis
     judged: Judged
+
+    def as_recorded(self, basis: _Basis) -> "_Memo | None":
+        """By another basis, for a release to which nothing happened; None when it is to be judged again.
+
+        What was judged and then recorded as it was comes out the same again, as long as there are no gaps:
+        whatever the last known state is asked for then, it says what was said without it.
+        """
+        if self.basis.is_same(basis):
+            return self
+        last, app = basis.last, self.judged.app
+        if last is None or basis.at.gaps or not self.basis._replace(last=last).is_same(basis) or app != last:
+            return None
+        return _Memo(basis, msgspec.structs.replace(self.judged, app=last))
 
 
 class _Last(NamedTuple):
@@ -239,18 +254,17 @@ class Folding:
         recorded = _recorded_anew(last.previous, previous)
         if self._came_or_went or last.at.gaps or recorded is None or not recorded <= self._memos.keys():
             return None
-        touched = touched | recorded
         judged = {}
-        for key in touched:
+        for key in touched | recorded:
             memo = self._memos.get(key) if key is not None else None
             if key is None or memo is None:
                 continue
             basis = memo.basis
             if key in recorded:
                 basis = basis._replace(last=previous[key])
-            again = _Memo(basis, self._judged(key, basis))
+            again = self._memo(key, basis, touched)
             judged[key], self._memos[key] = (memo.judged, again.judged), again
-        if len(judged) == len(touched):
+        if touched <= judged.keys():
             return patched(last.inventory, judged)
         homes = self._without_home[1] if self._without_home is not None else frozenset()
         homeless = self._homeless(last.at, {}, homes, touched)
@@ -271,10 +285,7 @@ class Folding:
         memos = {}
         for key in listed:
             basis = _Basis(at, known.get(key), adopted.get(key, ""), homeless.stayed.get(key, ()))
-            memo = self._memos.get(key)
-            if memo is None or key in touched or not memo.basis.is_same(basis):
-                memo = _Memo(basis, self._judged(key, basis))
-            memos[key] = memo
+            memos[key] = self._memo(key, basis, touched)
         self._memos, self._came_or_went = memos, False
         judged = {key: memo.judged for key, memo in memos.items()}
         for key in unlisted:
@@ -294,6 +305,12 @@ class Folding:
         if self._circumstances is None or self._circumstances[0] != given:
             self._circumstances = (given, Circumstances(cluster_uuid, policy, Allowed(policy), Gaps(gaps)))
         return self._circumstances[1]
+
+    def _memo(self, key: AppKey, basis: _Basis, touched: Collection[AppKey | None]) -> _Memo:
+        """What is to be said of a release, judged again only if that may come to something else."""
+        memo = self._memos.get(key)
+        known = None if memo is None or key in touched else memo.as_recorded(basis)
+        return known or _Memo(basis, self._judged(key, basis))
 
     def _judged(self, key: AppKey, basis: _Basis) -> Judged:
         allowed = basis.at.allowed

@@ -1,13 +1,16 @@
 """A folding that is kept up to date says at any time what a fresh look would."""
 
 from collections.abc import Mapping
+from unittest.mock import MagicMock
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.inventory.fold import Folding, fold
 from reconciler.inventory.inventory import Inventory
+from reconciler.inventory.judge import judge
 from reconciler.inventory.objects import (
     Claim,
     Gap,
@@ -141,13 +144,24 @@ def test_only_what_something_was_done_to_is_judged_again() -> None:
     assert {key for key, app in third.apps.items() if app is not first.apps[key]} == {WEB}
 
 
-def test_an_app_that_was_recorded_as_it_was_found_is_judged_once_more_and_stays_the_same() -> None:
+@pytest.mark.parametrize("were_known", [False, True])
+def test_what_was_recorded_as_it_was_found_is_not_judged_again(
+    were_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``were_known``: there was another record of each before."""
     folding = Folding.of(look(*a_cluster()))
-    first = asked(folding, Question(), {})
-    second = asked(folding, Question(), first.apps)
-    third = asked(folding, Question(), first.apps)
-    assert third.apps == second.apps == first.apps
-    assert all(third.apps[key] is app for key, app in second.apps.items())
+    before = {key: make_app(key.namespace, key.name, 99) for key in (WEB, WEB_DB)} if were_known else {}
+    first = asked(folding, Question(), before)
+    recorded = {key: msgspec.structs.replace(app) for key, app in first.apps.items()}  # as it is read
+    judged = MagicMock(side_effect=judge)
+    monkeypatch.setattr("reconciler.inventory.fold.judge", judged)
+    second = asked(folding, Question(), recorded)
+    assert second.apps == first.apps
+    assert all(app is recorded[key] for key, app in second.apps.items())
+    judged.assert_not_called()
+    folding.index.put(pod(meta("web-new", release="web")))
+    asked(folding, Question(), recorded)
+    assert [called.args[0].key for called in judged.call_args_list] == [WEB]
 
 
 def test_a_uuid_secret_touches_the_apps_of_its_namespace() -> None:
