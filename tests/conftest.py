@@ -51,11 +51,12 @@ def controlplane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-def cluster(controlplane: ControlPlane) -> Iterator[Cluster]:
-    """A namespace of one's own in the run's cluster; kubectl and helm start there."""
-    name = f"test-{secrets.token_hex(4)}"
-    yield controlplane.in_namespace(name)
-    controlplane.kubectl("delete", "namespace", name, "--wait=false")
+def cluster(controlplane: ControlPlane) -> Cluster:
+    """A namespace of one's own in the run's cluster; kubectl and helm start there.
+
+    It stays until the cluster is put back, or ends: to empty a namespace keeps the controllers busy.
+    """
+    return controlplane.in_namespace(f"test-{secrets.token_hex(4)}")
 
 
 @pytest.fixture

@@ -6,10 +6,7 @@ kubelets by `assets/stages.yaml`. Nothing runs in containers, so images are neve
 
 from __future__ import annotations
 
-import json
 import secrets
-import ssl
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -180,18 +177,6 @@ class ControlPlane(Cluster):
 
     def _noticed(self, path: str) -> bool:
         return bool(self._api(path)["status"].keys() & {"observedGeneration", "conditions"})
-
-    def _api(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """What the API server answers to a GET, or to a POST of a body, unnoticed by the audit log."""
-        context = ssl.create_default_context(cafile=str(self.ca_file))
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
-        headers = {"Authorization": f"Bearer {self.tokens['probe']}", "Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(f"{self.server}{path}", data=data, headers=headers)
-        with opener.open(request, timeout=5) as answer:
-            return json.loads(answer.read()) if path != "/readyz" else answer.status == 200
 
     def pid_of(self, program: str) -> int:
         """The process id of one of its programs."""
