@@ -1,7 +1,7 @@
 """What a result becomes for others: the status, Events, and the line in the log. Pure.
 
-The status is written when a condition changes, else at most every ten seconds; and when nothing but the
-timestamp would change, at most once an ``interval``.
+The status is written when a condition changes, else at most every ten seconds, and less often the more it
+lists; and when nothing but the timestamp would change, at most once an ``interval``.
 """
 
 from collections.abc import Collection
@@ -29,6 +29,10 @@ REMOVALS_RELEASED = "RemovalsReleased"
 
 MIN_DELAY = timedelta(seconds=10)
 """Between two writes of the status that change no condition."""
+
+LISTED_DELAY = timedelta(milliseconds=60)
+"""The same for each release that it lists, where that is more: a minute for 1,000. Whatever of it is written,
+the API server decodes, checks and encodes all of it some times, which takes 50 to 100 ms then."""
 
 UNDER_WAY = timedelta(seconds=2)
 """For how long a status that says "ready" may stand although something is under way: an upgrade is recorded
@@ -111,7 +115,15 @@ def delay(
         last, now = old.last_reconcile, new.last_reconcile
         fresh = last is not None and now is not None and timedelta() <= now - last < interval
         return None if fresh else timedelta()
-    return MIN_DELAY - min(max(since_last, timedelta()), MIN_DELAY)
+    rest = _rest(old, new)
+    return rest - min(max(since_last, timedelta()), rest)
+
+
+def _rest(old: Status, new: Status) -> timedelta:
+    """Between two writes; somebody waits for an answer to a request."""
+    if old.lastHandledReconcileAt != new.lastHandledReconcileAt:
+        return MIN_DELAY
+    return max(MIN_DELAY, len(new.reconcileHelmReleases) * LISTED_DELAY)
 
 
 def notices(before: Result | None, result: Result) -> tuple[Notice, ...]:

@@ -8,7 +8,7 @@ import pytest
 from reconciler.model import AppKey
 from reconciler.operator import report
 from reconciler.operator.result import Approving, Delivery, Failure, Result, Stage
-from reconciler.project import RECONCILE, REQUESTED_AT, Project, Spec, Status
+from reconciler.project import RECONCILE, REQUESTED_AT, Project, SnapshotRef, Spec, Status
 from tests.builders import make_app, make_snapshot
 from tests.unit.operator.results import NOW, make_recorded, make_result
 
@@ -111,6 +111,15 @@ class TestDelay:
         old = written(PROJECT)
         new = written(PROJECT, recorded=make_recorded(make_snapshot(make_app(revision=2)), subject="upgrade"))
         assert report.delay(old, new, timedelta(seconds=since), INTERVAL) == timedelta(seconds=wait)
+
+    @pytest.mark.parametrize(("listed", "wait"), [(1, 10), (166, 10), (200, 12), (1_000, 60)])
+    def test_the_more_it_lists_the_less_often_it_is_written(self, listed: int, wait: float) -> None:
+        lines = {f"shop/app-{number}": "web-1 revision 1" for number in range(listed)}
+        old = msgspec.structs.replace(written(PROJECT), reconcileHelmReleases=lines)
+        new = msgspec.structs.replace(old, snapshot=SnapshotRef("another"))
+        assert report.delay(old, new, timedelta(), INTERVAL) == timedelta(seconds=wait)
+        answering = msgspec.structs.replace(new, lastHandledReconcileAt="now")
+        assert report.delay(old, answering, timedelta(), INTERVAL) == report.MIN_DELAY
 
     def test_a_clock_that_was_set_back_makes_nothing_wait_longer(self) -> None:
         old = written(PROJECT)
