@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 import msgspec
 
 from reconciler.errors import ConflictError, KubernetesError, LedgerError, NotFoundError
+from reconciler.kept import kept_once
 from reconciler.kube.client import FIELD_MANAGER
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import FORMAT, AppKey, encode
@@ -194,7 +195,7 @@ class ConfigMapLedger:
         state.leaves[node.document.bits] = node
         for key, text in node.texts.items():
             where = f"ConfigMap {self._namespace}/{name}, data {key!r},"
-            state.entries[shards.app_key(key)] = shards.decode_entry(text, where)
+            state.entries[shards.app_key(key)] = _kept(shards.decode_entry(text, where))
 
     def _node(self, at: ConfigMap | None, name: str, expected: ShardDocument) -> _Node:
         if at is None:
@@ -332,6 +333,14 @@ def _data_in(at: ConfigMap) -> Mapping[str, str]:
     if at.data or MOVED_KEY not in at.binary_data:
         return at.data
     return _DATA.decode(unpack(at.binary_data[MOVED_KEY], f"ConfigMap {at.namespace}/{at.name}"))
+
+
+def _kept(entry: Entry) -> Entry:
+    """The same with what was acknowledged kept once: nearly always the record has it as well."""
+    acked = entry.acked
+    if acked is None or acked.app is None:
+        return entry
+    return msgspec.structs.replace(entry, acked=msgspec.structs.replace(acked, app=kept_once(acked.app)))
 
 
 def _is_foreign(at: ConfigMap) -> bool:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from random import Random
 from string import ascii_letters
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from reconciler.errors import FormatError, KubernetesError, LedgerError
 from reconciler.kube.configmaps import ConfigMap
 from reconciler.model import AppKey
-from reconciler.policy.entry import Entry, LedgerFacts, Sending
+from reconciler.policy.entry import Acked, Entry, LedgerFacts, Sending
 from reconciler.state.ledger.configmaps import ConfigMapLedger
 from tests.builders import make_app
 from tests.unit.state.configmap_standin import CrashError, Faulty, StandIn
@@ -345,6 +346,18 @@ async def test_a_configmap_that_lost_its_labels_is_not_written_over() -> None:
     with pytest.raises(LedgerError, match="hossted-ledger-shard is there"):
         await ConfigMapLedger(access, NAMESPACE).write({key(0): bulky("b")})
     assert access.items[ROOT].data == item.data
+
+
+async def test_what_was_acknowledged_is_kept_once_however_often_it_is_read() -> None:
+    access = StandIn()
+    told = Entry(acked=Acked("1", APP.app_uuid, datetime(2026, 11, 21, tzinfo=UTC), APP), last_key="1")
+    await settled(access, {APP.key: told})
+    ledger = ConfigMapLedger(access, NAMESPACE)
+    first, second = [(await ledger.load()).entries[APP.key] for _ in range(2)]
+    assert first == second == told
+    assert first.acked
+    assert second.acked
+    assert first.acked.app is second.acked.app
 
 
 async def test_two_ledgers_share_a_namespace() -> None:
