@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,8 @@ def main() -> None:
     api_module._public()  # reads all certificates: once is enough
     for late in ("client.configuration", "client.rest", "config.kube_config"):  # when a connection is made
         part(late)
+    main_module._parser = cache(main_module._parser)
+    main_module._parser()
     words = Words()
     words.say(ready=True)
     while True:

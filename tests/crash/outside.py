@@ -7,7 +7,7 @@ is, by other means than the program's own.
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from copy import deepcopy
 from enum import Enum
@@ -317,39 +317,43 @@ class Outside:
         ]
         complaints = [said for path in (self.remote, *caches) for said in fsck(path)]
         branch: list[str] = []
-        ours: list[tuple[str, str]] = []
+        ours: list[list[str]] = []
         apps: dict[str, bytes] = {}
         if (self.remote / "refs/heads/main").exists() or (self.remote / "packed-refs").exists():
             branch = git(self.remote, "rev-list", "main").split()
-            log = git(self.remote, "log", "--format=%H %s", "main", "--", _DIRECTORY).splitlines()
-            ours = [(line.partition(" ")[0], line.partition(" ")[2]) for line in log]
+            form = "--format=%H%x00%s%x00%(trailers:key=Snapshot,valueonly,separator=)"
+            log = git(self.remote, "log", form, "main", "--", _DIRECTORY).splitlines()
+            ours = [line.split("\0") for line in log]
         if ours:
-            complaints += self._contents(ours[0][0], apps)
+            complaints += self._contents(ours[0][0], ours[0][2], apps)
         return Found(
             complaints=tuple(complaints),
-            revisions=tuple(commit for commit, _ in ours),
+            revisions=tuple(commit for commit, _, _ in ours),
             branch=tuple(branch),
-            subjects=tuple(subject for _, subject in reversed(ours)),
+            subjects=tuple(subject for _, subject, _ in reversed(ours)),
             apps=apps,
             leftovers=tuple(leftovers(self.disk)),
             **_of_ledger(view),
         )
 
-    def _contents(self, commit: str, apps: dict[str, bytes]) -> Iterator[str]:
+    def _contents(self, commit: str, trailer: str, apps: dict[str, bytes]) -> Iterator[str]:
         listed = git(self.remote, "ls-tree", "-r", f"{commit}:{_DIRECTORY}").splitlines()
         blobs = {line.partition("\t")[2]: line.split()[2] for line in listed}
-        found = []
-        for path, oid in blobs.items():
-            if key_of(path) is not None:
-                found.append(load_app(git(self.remote, "cat-file", "blob", oid).encode(), path))
-        cluster = load_cluster(
-            git(self.remote, "cat-file", "blob", blobs["cluster.yaml"]).encode(), "cluster.yaml"
-        )
+        texts = dict(zip(blobs, self._blobs(blobs.values()), strict=True))
+        found = [load_app(text, path) for path, text in texts.items() if key_of(path) is not None]
+        cluster = load_cluster(texts["cluster.yaml"], "cluster.yaml")
         apps.update({str(app.key): _emitted(app) for app in found})
-        digest = snapshot_of(CLUSTER_UUID, cluster, found).digest
-        message = git(self.remote, "log", "-1", "--format=%(trailers:key=Snapshot,valueonly)", commit)
-        if message.strip() != digest:
+        if trailer != snapshot_of(CLUSTER_UUID, cluster, found).digest:
             yield f"the Snapshot trailer of {commit} is not the digest of its tree"
+
+    def _blobs(self, oids: Iterable[str]) -> Iterator[bytes]:
+        """Their contents, by one git for all of them."""
+        left = git(self.remote, "cat-file", "--batch", stdin="\n".join(oids)).encode()
+        while left:
+            head, _, left = left.partition(b"\n")
+            size = int(head.split()[2])
+            yield left[:size]
+            left = left[size + 1 :]
 
 
 def _emitted(app: Any) -> bytes:
