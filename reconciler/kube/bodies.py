@@ -4,7 +4,7 @@ Read in protobuf where the server offers it: a Secret's value is then free of th
 less to send and to decode. One by one, or by a list, whose items are decoded as they are asked for.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
 import msgspec
@@ -44,12 +44,9 @@ def release_body(body: bytes) -> Content[str | bytes]:
     return _release(_RELEASE.decode(body))
 
 
-def release_bodies(body: bytes) -> Contents[str | bytes]:
-    """The same of a page of them."""
-    if protobuf.is_protobuf(body):
-        return _contents(body, "release")
-    found = _RELEASES.decode(body)
-    return Contents(map(_release, found.items or ()), found.metadata.token)
+def release_bodies(pieces: Iterable[bytes]) -> Contents[bytes]:
+    """The same of a page of them, in protobuf, as it comes."""
+    return _contents(pieces, "release")
 
 
 def uuid_body(body: bytes) -> Content[bytes]:
@@ -59,12 +56,9 @@ def uuid_body(body: bytes) -> Content[bytes]:
     return _uuid(_UUID.decode(body))
 
 
-def uuid_bodies(body: bytes) -> Contents[bytes]:
-    """The same of a page of them."""
-    if protobuf.is_protobuf(body):
-        return _contents(body, "uuid")
-    found = _UUIDS.decode(body)
-    return Contents(map(_uuid, found.items or ()), found.metadata.token)
+def uuid_bodies(pieces: Iterable[bytes]) -> Contents[bytes]:
+    """The same of a page of them, in protobuf, as it comes."""
+    return _contents(pieces, "uuid")
 
 
 def current_params(resource: Releases, without: Collection[str]) -> Mapping[str, str]:
@@ -83,8 +77,8 @@ def _uuid(found: wire.UuidBody) -> Content[bytes]:
     return Content(found.metadata.uid, found.data.uuid if found.data else None)
 
 
-def _contents(body: bytes, key: str) -> Contents[V]:
-    page = protobuf.listed("Body", body)
+def _contents(pieces: Iterable[bytes], key: str) -> Contents[bytes]:
+    page = protobuf.flowing("Body", pieces)
     return Contents((_content(item, key) for item in page.items), page.token)
 
 
@@ -93,6 +87,4 @@ def _content(item: protobuf.Message, key: str) -> Content[V]:
 
 
 _RELEASE = msgspec.json.Decoder(wire.ReleaseBody)
-_RELEASES = msgspec.json.Decoder(wire.ListOf[wire.ReleaseBody])
 _UUID = msgspec.json.Decoder(wire.UuidBody)
-_UUIDS = msgspec.json.Decoder(wire.ListOf[wire.UuidBody])

@@ -7,7 +7,7 @@ Requests run in threads; a cancelled task goes on at once.
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,11 @@ FIELD_MANAGER = "hossted-reconciler"
 PAGE_SIZE = 500
 """Objects a page: what kubectl and client-go use, about 10 MB of real pods."""
 
+METADATA_A_PAGE = 2_000
+"""Objects a page where only their metadata is asked for, some 4 MB. A server has a list's first page in
+memory; for the others it reads the objects from etcd, whole: of 1,000 releases the second 500 took it 200 ms,
+all 1,000 in one page 10."""
+
 RESTARTS = 2
 """How often a list whose continue token expired is begun again before it is asked for as a whole."""
 
@@ -43,7 +48,9 @@ EITHER = f"{PROTOBUF},{JSON}"
 METADATA_EITHER = f"{METADATA_LIST.replace(JSON, PROTOBUF)},{METADATA_LIST}"
 """The same, for a list without bodies."""
 METADATA_WATCH_EITHER = f"{METADATA_WATCH.replace(JSON, PROTOBUF)},{METADATA_WATCH}"
-"""The same, for a watch of metadata only, or for the answer to a write."""
+"""The same, for a watch of metadata only."""
+
+_METADATA = ";as=PartialObjectMetadataList;"
 
 MERGE_PATCH = "application/merge-patch+json"
 
@@ -90,13 +97,13 @@ class _Unread(NamedTuple):
 class Client:
     """One API server, as one user."""
 
-    def __init__(self, transport: Transport, page_size: int = PAGE_SIZE) -> None:
+    def __init__(self, transport: Transport, page_size: int | None = None) -> None:
         self._transport = transport
         self._page_size = page_size
 
     @classmethod
     def connect(
-        cls, context: str | None = None, *, kubeconfig: Path | None = None, page_size: int = PAGE_SIZE
+        cls, context: str | None = None, *, kubeconfig: Path | None = None, page_size: int | None = None
     ) -> "Client":
         """A client for a kubeconfig's context, or for the cluster that we run in.
 
@@ -151,9 +158,10 @@ class Client:
         KubernetesError with status 410 when the server has forgotten that version on the way.
         """
 
+        size = page_size or self._page_size or (METADATA_A_PAGE if _METADATA in accept else PAGE_SIZE)
+
         def page_of(token: str) -> _Request:
-            paging = {"limit": str(page_size or self._page_size), **({"continue": token} if token else {})}
-            return _Request("GET", _url(path, {**(params or {}), **paging}), {"accept": accept})
+            return _page_of(path, params or {}, accept, size, token)
 
         def first(body: bytes) -> Page[T] | _Unread:
             token = protobuf.token(body) if protobuf.is_protobuf(body) else ""
@@ -179,6 +187,20 @@ class Client:
                 request, found = following, await ahead
             finally:
                 ahead.cancel()
+
+    async def flowing(
+        self, path: str, read: Callable[[Iterator[bytes]], Page[T]], params: Params, page_size: int
+    ) -> AsyncGenerator[Page[T], None]:
+        """As ``pages``, of what is large: ``read`` has the pieces of a page as they come, in the request's
+        thread, so that no page is ever held, and takes them all. In protobuf only."""
+        token = ""
+        while True:
+            request = _page_of(path, params, PROTOBUF, page_size, token)
+            page = await self._until_answered(request, partial(self._flow, request, read))
+            yield page
+            token = page.token
+            if not token:
+                return
 
     async def create(
         self, path: str, body: bytes, read: Callable[[bytes], T], form: str = JSON, accept: str = JSON
@@ -289,13 +311,16 @@ class Client:
 
     async def _ask(self, request: _Request, read: Callable[[bytes], T]) -> T:
         """Send a request until it is answered, at most ``answers.ATTEMPTS`` times, and read the answer."""
+        return await self._until_answered(request, lambda: self._send(request, read))
+
+    async def _until_answered(self, request: _Request, send: Callable[[], tuple[Answer, T | None]]) -> T:
         attempt = 0
         while True:
             attempt += 1
             last = attempt == answers.ATTEMPTS
             retry_after = ""
             try:
-                answer, value = await in_thread(lambda: self._send(request, read))
+                answer, value = await in_thread(send)
             except Unanswered as failure:
                 harmless = request.method == "GET" or not failure.sent
                 if last or not (failure.reset and harmless):
@@ -313,6 +338,17 @@ class Client:
         if not 200 <= answer.status < 300:
             return answer, None
         return answer, _read(request, read, answer.body)
+
+    def _flow(self, request: _Request, read: Callable[[Iterator[bytes]], T]) -> tuple[Answer, T | None]:
+        try:
+            return self._transport.flow(request.path, request.headers, read)
+        except ValueError as error:
+            raise _not_understood(str(request), error) from error
+
+
+def _page_of(path: str, params: Params, accept: str, size: int, token: str) -> _Request:
+    paging = {"limit": str(size), **({"continue": token} if token else {})}
+    return _Request("GET", _url(path, {**params, **paging}), {"accept": accept})
 
 
 def _read(request: _Request, read: Callable[[bytes], T], body: bytes) -> T:

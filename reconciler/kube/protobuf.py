@@ -10,12 +10,13 @@ event of a watch is about is in such an envelope too.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, NamedTuple
 
 from reconciler.kube import wire
+from reconciler.kube.flow import Flow
 
 MAGIC = b"k8s\0"
 """What an answer in protobuf begins with, and nothing in JSON does."""
@@ -95,6 +96,33 @@ def listed(name: str, body: bytes) -> Listed:
     found = _parsed("ListMeta", metadata)
     # One by one: of a page that is parsed as a whole, all that is not needed is kept as well meanwhile.
     return Listed((_parsed(name, item) for item in items), found.resource_version, found.token)
+
+
+def flowing(name: str, pieces: Iterable[bytes]) -> Listed:
+    """As ``listed``, of an answer that is read while it comes, to its end: an object is let go when the next
+    is asked for."""
+    flow = Flow(pieces)
+    if flow.take(len(MAGIC)) != MAGIC:
+        raise ValueError("it is not in protobuf")
+    number, length = flow.head()
+    while number != 2:
+        flow.take(length)
+        number, length = flow.head()
+    end = flow.at + length
+    number, length = flow.head()
+    if number != 1:
+        raise ValueError("it is no list in protobuf")
+    found = _parsed("ListMeta", flow.take(length))
+
+    def items() -> Iterator[Message]:
+        while flow.at < end:
+            number, length = flow.head()
+            item = flow.take(length)
+            if number == 2:
+                yield _parsed(name, item)
+        flow.end()
+
+    return Listed(items(), found.resource_version, found.token)
 
 
 def token(body: bytes) -> str:

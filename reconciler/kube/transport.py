@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
@@ -47,6 +47,9 @@ them), so that none is made anew."""
 
 # It warns with a traceback of a head that broke off, which then fails as any answer that is not whole does.
 logging.getLogger("urllib3.connection").setLevel(logging.ERROR)
+
+
+T = TypeVar("T")
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -112,6 +115,22 @@ class Transport:
             response.close()
             response = self._open(self._renewed(used), path, headers, read_timeout)
         return response
+
+    def flow(
+        self, path: str, headers: Mapping[str, str], read: Callable[[Iterator[bytes]], T]
+    ) -> tuple[Answer, T | None]:
+        """A GET, and what ``read`` makes of the pieces of its answer (200) while they come; it has them all.
+
+        As ``send`` in everything else; what ``read`` raises is raised.
+        """
+        with self.open(path, headers, READ_TIMEOUT) as response:
+            retry_after = response.headers.get("retry-after", "")
+            try:
+                if response.status == 200:
+                    return Answer(200, b"", retry_after), read(pieces(response))
+                return Answer(response.status, _whole(response), retry_after), None
+            except (HTTPError, OSError) as error:
+                raise self.unanswered(error) from error
 
     def close(self) -> None:
         """Close the idle connections."""

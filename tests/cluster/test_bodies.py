@@ -166,19 +166,13 @@ class Meddled(Client):
     happens: Callable[[], object] = staticmethod(lambda: None)
     times = 0
 
-    async def pages(
-        self,
-        path: str,
-        read: Callable[[bytes], Page[T]],
-        params: Params | None = None,
-        accept: str = JSON,
-        page_size: int | None = None,
+    async def flowing(
+        self, path: str, read: Callable[[Iterator[bytes]], Page[T]], params: Params, page_size: int
     ) -> AsyncGenerator[Page[T], None]:
-        if "superseded" in (params or {}).get("labelSelector", ""):
-            self.times += 1
-            if self.times == 1:
-                self.happens()
-        async with aclosing(super().pages(path, read, params, accept, page_size)) as pages:
+        self.times += 1
+        if self.times == 1:
+            self.happens()
+        async with aclosing(super().flowing(path, read, params, page_size)) as pages:
             async for page in pages:
                 yield page
 
