@@ -75,7 +75,10 @@ class LiveSource:
         scope = Scope(names - denied, denied, policy.denies, now)
         async with asyncio.TaskGroup() as tasks:
             uid = tasks.create_task(self._kube_system(namespaces.items))
-            helm = tasks.create_task(self._helm(scope, slots))
+            # First: only then their bodies are asked for, which are most of what comes.
+            secrets = tasks.create_task(self._secrets.look(scope, slots))
+            configmaps = tasks.create_task(self._configmaps.look(scope, slots))
+            helm = tasks.create_task(self._helm(scope, slots, secrets, configmaps))
             pods = tasks.create_task(self._pods.look(scope, slots))
             services = tasks.create_task(self._services.look(scope, slots))
             claims = tasks.create_task(self._claims.look(scope, slots))
@@ -103,13 +106,20 @@ class LiveSource:
     def rest(self) -> None:
         """Nothing goes on between looks."""
 
-    async def _helm(self, scope: Scope, slots: asyncio.Semaphore) -> _Helm:
-        """The releases of both drivers with the bodies of the newest, and the uuid Secrets beside them."""
+    async def _helm(
+        self,
+        scope: Scope,
+        slots: asyncio.Semaphore,
+        *first: "asyncio.Task[Listing[ListedRelease]]",
+    ) -> _Helm:
+        """The releases of both drivers with the bodies of the newest, and the uuid Secrets beside them.
+
+        ``first``: the lists of both.
+        """
         without = scope.denied if len(scope.denied) <= MOST_EXCLUDED else None
-        for _ in range(LISTS_OF_RELEASES):
-            secrets, configmaps = await asyncio.gather(
-                self._secrets.look(scope, slots), self._configmaps.look(scope, slots)
-            )
+        for attempt in range(LISTS_OF_RELEASES):
+            looks = (lister.look(scope, slots) for lister in (self._secrets, self._configmaps))
+            secrets, configmaps = await asyncio.gather(*(looks if attempt else first))
             listed = (*secrets.items, *configmaps.items)
             if await self._release_bodies.read_new(listed, scope.now, slots, without):
                 break
