@@ -48,7 +48,7 @@ EITHER = f"{PROTOBUF},{JSON}"
 METADATA_EITHER = f"{METADATA_LIST.replace(JSON, PROTOBUF)},{METADATA_LIST}"
 """The same, for a list without bodies."""
 METADATA_WATCH_EITHER = f"{METADATA_WATCH.replace(JSON, PROTOBUF)},{METADATA_WATCH}"
-"""The same, for a watch of metadata only."""
+"""The same, for a watch of metadata only, or for the answer to a write."""
 
 _METADATA = ";as=PartialObjectMetadataList;"
 
