@@ -150,20 +150,20 @@ def _same(found: Found, told: Told, chapter: Chapter) -> Iterator[str]:
         yield "the receiver ends otherwise than without the kill"
 
 
-async def at_random(world: Outside, kills: int, seed: int, moments: int) -> Tally:
+async def at_random(world: Outside, kills: int, seed: int) -> Tally:
     """Die at random moments of a long script, which goes on after each; what git runs at that moment dies
     as well, or goes on to its end. Now and then all is let come to rest.
-
-    ``moments``: about as many audit events as there are in a life that nobody ends.
     """
     random, tally = Random(seed), Tally(Counter())
     announced: list[str] = []
     all_kills: list[Kill] = []
     branch: tuple[str, ...] = ()
+    # The first three lives go to their end, and the last two of them say how many moments a life has. The
+    # first does not: it imports what all of them need.
+    lengths: list[int] = []
     while tally.kills < kills:
-        assert world.step < len(world.steps) - 5, "the script is too short"
-        # The first life goes to its end: it imports what all of them need, which is most of its moments.
-        moment = random.randrange(1, moments) if announced else 0
+        assert world.step < len(world.steps) - 5, f"the script is too short: {tally}"
+        moment = 0 if len(lengths) < 3 else random.randrange(1, max(lengths[1:3]))
         lived = world.live(
             end=world.step + 4, die_at_event=moment, orphans_live=random.random() < 0.5, seconds=30.0
         )
@@ -175,6 +175,7 @@ async def at_random(world: Outside, kills: int, seed: int, moments: int) -> Tall
             tally.points[last] += 1
         else:
             tally.add(when, straight(lived))
+            lengths.append(lived.events)
         found = await world.found()
         if lived.killed:
             all_kills.append(Kill(found, len(world.receiver.requests)))
