@@ -5,7 +5,6 @@ What happens when is the machine's to say; what must hold in the end is not.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from reconciler.errors import ConflictError, KubernetesError
 from reconciler.kube.client import Client
 from reconciler.kube.configmaps import ConfigMap, ConfigMaps
 from reconciler.kube.lease import Lease
+from reconciler.kube.protobuf import packed
 from reconciler.model import AppKey, emitted, encode
 from reconciler.policy.entry import Entry, Sending
 from reconciler.state.ledger.shards import SHARD_KEY, data_key, encode_entry
@@ -128,8 +128,8 @@ class Case:
 
     def marks(self, key: str, body: bytes) -> None:
         entry = encode_entry(Entry(sending=Sending(key, self.app, body.decode()), last_key=key))
-        data = {SHARD_KEY: "{}", data_key(WEB): entry}
-        self.witness.wrote(Asked(f"{LEDGER}/x", "PUT"), json.dumps({"data": data}).encode(), 200)
+        sent = packed("ConfigMap", data={SHARD_KEY: b"{}", data_key(WEB): entry.encode()})
+        self.witness.wrote(Asked(f"{LEDGER}/x", "PUT"), sent, 200)
 
     def arrives(self, key: str, *, replicas: int = 1, uninstalled: bool = False, marked: bool = True) -> None:
         told = self.app.as_uninstalled() if uninstalled else self.app
