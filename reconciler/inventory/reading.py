@@ -151,7 +151,7 @@ class Reading:
             self._secrets_due |= secrets_due
             self._waiting += waiting
             raise
-        if self._folding.is_touched:
+        if (due or secrets_due) and self._folding.is_touched:  # else it was not by what was read
             self._changed()
         for each in waiting:
             if not each.done():

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Never
 
 from reconciler.errors import ReconcilerError
+from reconciler.inventory.burst import Burst
 from reconciler.inventory.comparing import Comparing
 from reconciler.inventory.fold import Folding, LiveLook
 from reconciler.inventory.held import Held
@@ -35,6 +36,10 @@ MOST_EXCLUDED = 50
 PACE = 0.9
 """Of an interval, how long it is at most from one comparison to the next: one lies between two looks that are
 an interval apart, so that the second does not rest on what the first one saw."""
+
+GATHERED = 1.0
+"""Seconds at most that what happens to pods, and to what else an app has, waits for more of it: a rollout is
+a hundred events and more. The first of them is told of at once, and what happens to releases always."""
 
 KUBE_SYSTEM = "kube-system"
 
@@ -60,6 +65,7 @@ class WatchedSource:
         self._kube_system_uid = ""
         self._slots = asyncio.Semaphore(MAX_REQUESTS)
         self._folding = Folding()
+        self._heard = Burst(self.changed.set, lambda: self._folding.is_touched, GATHERED).heard
         self._reading = Reading(client, self._folding, now, self.changed.set, self._left_out)
         self._namespaces = Held[Namespace](
             lambda one: Ref(resources.NAMESPACES.kind, "", one.name),
@@ -240,7 +246,3 @@ class WatchedSource:
 
         held = Held[Workload](workload_ref, put, drop, self._wants, self.changed.set)
         return WatchedKind(self._client, resource, held, self._begin_anew)
-
-    def _heard(self) -> None:
-        if self._folding.is_touched:
-            self.changed.set()
