@@ -1,7 +1,7 @@
 """Bodies that are read as soon as it is known of them, from a server that fails as each test says."""
 
 import asyncio
-import base64
+from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from reconciler.model import AppKey, PolicyInEffect
 from tests.builders import CLUSTER_UUID
 from tests.unit.inventory.test_live import payload
 from tests.unit.kube.server import Reply, Request, Server, status
+from tests.unit.kube.test_protobuf import answer, entry, has
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 MANY = range(FEWEST_LISTED)
@@ -69,16 +70,20 @@ class Bench:
         if "limit" in request.query:
             return self.listed_bodies()
         if request.path.endswith("/uuid"):
-            value = base64.b64encode(b"A-1").decode()
+            value = b64encode(b"A-1").decode()
             return Reply(body={"metadata": {"uid": "u"}, "data": {"uuid": value}})
         return Reply(body={"metadata": {"uid": "1"}, "data": {"release": payload("web", "web")}})
 
     def listed_bodies(self) -> Reply:
         items = [
-            {"metadata": {"uid": f"u-{number}"}, "data": {"release": payload(f"app-{number}", "web")}}
+            has(
+                2,
+                has(1, has(5, f"u-{number}")),
+                entry(2, "release", b64decode(payload(f"app-{number}", "web"))),
+            )
             for number in MANY
         ]
-        return Reply(body={"metadata": {}, "items": items})
+        return Reply(body=answer(has(1, has(2, "9")), *items))
 
     def inventory(self) -> Inventory:
         return self.folding.inventory(
@@ -189,11 +194,11 @@ async def test_what_has_gone_while_many_were_read_is_not_there(bench: Bench) -> 
     def drop() -> None:
         bench.reading.drop_release(_ref(ones[0]), ones[0])
 
-    def answer() -> Reply:
+    def drop_and_answer() -> Reply:
         loop.call_soon_threadsafe(drop)
         return bench.listed_bodies()
 
-    bench.answers = [answer]
+    bench.answers = [drop_and_answer]
     for one in ones:
         bench.reading.put_release(one)
     await bench.reading.caught_up()
