@@ -19,7 +19,7 @@ TWO_AND_COPIES = Scale(2, 2)
 
 def test_a_cold_start_is_measured_next_to_curl_and_the_official_client(tmp_path: Path) -> None:
     shown = Console(file=io.StringIO(), width=160)
-    run = measure(["cold"], Effort(small=True), TWO_AND_COPIES, TWO_AND_COPIES, shown)
+    (run,) = measure(["cold"], Effort(small=True), TWO_AND_COPIES, TWO_AND_COPIES, shown)
     rows = {row.what: row for row in run.rows}
     assert rows["first inventory complete"].note.startswith("4 apps, ")
     assert all(row.value > 0 for row in run.rows)

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -251,17 +251,11 @@ def storm(stage: Stage, effort: Effort) -> Iterator[Row]:
     yield Row("storm", "memory grown by", grown / MB, "MB", 5.0)
 
 
-def growth(
-    stage: Stage, effort: Effort, large: Scale, measured: Callable[[str, Iterator[Row]], list[Row]]
-) -> list[Row]:
-    """How the cold start, memory and the cost of an event grow with the cluster."""
-    times = large.releases / stage.scale.releases
-    small = _figures([*measured("cold", parts.cold(stage, effort)), *measured("storm", storm(stage, effort))])
-    before = stage.scale
-    stage.grow(large)
-    rows = [*measured("cold", parts.cold(stage, effort)), *measured("storm", storm(stage, effort))]
-    figures = _figures(rows)
-    peaks = [row for row in rows if row.what.startswith("peak memory of the operator")]
+def growth(small: Sequence[Row], larger: Sequence[Row], before: Scale, large: Scale) -> list[Row]:
+    """How the cold start, memory and the cost of an event grow, by the rows of two clusters."""
+    times = large.releases / before.releases
+    known, figures = _figures(small), _figures(larger)
+    peaks = [row for row in larger if row.what.startswith("peak memory of the operator")]
     goals = {
         "first inventory complete": times,
         "first inventory, peak memory": times,
@@ -277,7 +271,7 @@ def growth(
                 figures[what][1],
                 goal,
                 True,
-                small[what][0],
+                known[what][0],
                 str(before),
             )
             for what, goal in goals.items()
@@ -294,7 +288,7 @@ def growth(
                 row.baseline,
                 row.baseline_name,
             )
-            for row in rows
+            for row in larger
             if row.what.startswith(("first inventory complete", "share of one core"))
         ),
     ]

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -28,7 +29,8 @@ PARTS: Mapping[str, Part] = {
 }
 
 GROWTH = "growth"
-"""The cold start and the storm again, on a cluster five times as large."""
+GROWING = ("cold", "storm")
+"""What is measured again on a cluster five times as large, for growth."""
 
 
 def main(arguments: list[str]) -> None:
@@ -48,24 +50,39 @@ def main(arguments: list[str]) -> None:
     last = report.read()
     effort = Effort(given.small)
     scales = (SMALL, SMALL_LARGE) if given.small else (MEDIUM, LARGE)
-    run = measure(given.parts or [*PARTS, GROWTH], effort, *scales, console)
-    report.write(run, given.write or report.RESULTS)
-    if given.write is None:
-        report.publish(report.read())
-    console.print(report.table(run, last))
+    run: report.Run | None = None
+    for run in measure(given.parts or [*PARTS, GROWTH], effort, *scales, console):
+        report.write(run, given.write or report.RESULTS)
+        if given.write is None:
+            report.publish(report.read())
+    if run is not None:
+        console.print(report.table(run, last))
 
 
-def measure(names: list[str], effort: Effort, scale: Scale, large: Scale, console: Console) -> report.Run:
-    """Measure these parts on a cluster of their own. ``large``: to which it then grows."""
-    rows: list[Row] = []
+def measure(
+    names: list[str], effort: Effort, scale: Scale, large: Scale, console: Console
+) -> Iterator[report.Run]:
+    """Measure these parts on a cluster of their own: what was measured so far, after each of them.
+
+    ``large``: to which it then grows.
+    """
+    rows: dict[str, list[Row]] = {}
     with stage() as at:
         at.grow(scale)
         console.print(f"a cluster of {scale}: {scale.by_helm} releases by Helm, the others copies of them")
-        for name in [name for name in PARTS if name in names]:
-            rows += _measured(name, PARTS[name](at, effort), console)
+
+        def measured(name: str) -> list[Row]:
+            return _measured(name, PARTS[name](at, effort), console)
+
+        for name in [name for name in PARTS if name in names or (GROWTH in names and name in GROWING)]:
+            rows[name] = measured(name)
+            yield report.a_run(str(scale), chain.from_iterable(rows.values()))
         if GROWTH in names:
-            rows += happenings.growth(at, effort, large, lambda name, work: _measured(name, work, console))
-    return report.a_run(str(scale), rows)
+            small = [row for name in GROWING for row in rows[name]]
+            at.grow(large)
+            larger = [row for name in GROWING for row in measured(name)]
+            rows[GROWTH] = happenings.growth(small, larger, scale, large)
+            yield report.a_run(str(scale), chain.from_iterable(rows.values()))
 
 
 def _measured(name: str, work: Iterator[Row], console: Console) -> list[Row]:
