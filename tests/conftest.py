@@ -42,10 +42,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         planes.pop().stop()
 
 
+AMPLE = 400
+"""What the planes' programs may let their memory grow by, in percent: there are two planes a worker, and what
+collecting less saves is what the suite waits for."""
+
+
 @pytest.fixture(scope="session")
 def controlplane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """The run's control plane. Others use it too: prefer `cluster` or `fresh_cluster`."""
-    with ControlPlane() as plane:
+    with ControlPlane(gogc=AMPLE) as plane:
         request.session.stash[_PLANES] = [plane]
         yield plane
 

@@ -177,9 +177,12 @@ class Cluster:
         ]
 
     def token_for(self, namespace: str, serviceaccount: str) -> str:
-        """A real token of a ServiceAccount, from the TokenRequest API."""
+        """A real token of a ServiceAccount, from the TokenRequest API; CommandError when there is none."""
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{serviceaccount}/token"
-        return str(self._api(path, {"spec": {}})["status"]["token"])
+        try:
+            return str(self._api(path, {"spec": {}})["status"]["token"])
+        except OSError as error:
+            raise CommandError(f"POST {path}: {error}") from error
 
     def kubeconfig_for(self, namespace: str, serviceaccount: str) -> Path:
         """A kubeconfig with such a token; the ServiceAccount's namespace is the default one."""

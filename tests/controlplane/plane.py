@@ -52,14 +52,16 @@ WORKLOADS: dict[str, tuple[str, dict[str, Any]]] = {
 class ControlPlane(Cluster):
     """A cluster of one's own. `with ControlPlane() as plane:` starts and stops it.
 
-    `etcd` and `prefix` let a second cluster live in the first one's etcd: see `fork`.
+    `etcd` and `prefix` let a second cluster live in the first one's etcd: see `fork`. `gogc`: by how many
+    percent its programs let their memory grow until they look what of it is free (Go's GOGC).
     """
 
-    def __init__(self, etcd: Etcd | None = None, prefix: str = "/registry") -> None:
-        self._processes = Processes()
+    def __init__(self, etcd: Etcd | None = None, prefix: str = "/registry", *, gogc: int = 100) -> None:
+        self._processes = Processes(environment={"GOGC": str(gogc)})
         super().__init__(folder=self._processes.folder, programs={})
         self._etcd = etcd
         self._prefix = prefix
+        self._gogc = gogc
         self._owns_etcd = etcd is None
         self._forks: list[ControlPlane] = []
         self._baseline: dict[str, Entry] = {}
@@ -134,7 +136,7 @@ class ControlPlane(Cluster):
 
         It has its own API server, UIDs, users and audit log.
         """
-        fork = ControlPlane(etcd=self.etcd, prefix=f"/fork-{secrets.token_hex(4)}")
+        fork = ControlPlane(etcd=self.etcd, prefix=f"/fork-{secrets.token_hex(4)}", gogc=self._gogc)
         self._forks.append(fork)
         return fork
 

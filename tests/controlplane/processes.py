@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,9 +46,10 @@ class Processes:
     """A folder, and processes that log into it; `stop` ends and removes all of it.
 
     Everything ends by SIGKILL: nothing of it is ever used again, and a polite shutdown of an API
-    server takes seconds.
+    server takes seconds. `environment`: what each has besides a home and the PATH.
     """
 
+    environment: Mapping[str, str] = field(default_factory=dict)
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="controlplane-")))
     running: list[Process] = field(default_factory=list)
     _reaper: subprocess.Popen[str] | None = None
@@ -60,7 +62,11 @@ class Processes:
             handle = subprocess.Popen(
                 [str(program), *arguments],
                 cwd=self.folder,
-                env={"HOME": str(self.folder), "PATH": os.environ.get("PATH", os.defpath)},
+                env={
+                    "HOME": str(self.folder),
+                    "PATH": os.environ.get("PATH", os.defpath),
+                    **self.environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
