@@ -211,7 +211,7 @@ async def test_a_comparison_asks_for_a_list_of_each_kind_and_for_nothing_else(
         await watching.source.compare()
         requests = asked(plane, mark)
         assert Counter(one.verb for one in requests) == {"list": KINDS}
-        assert Counter(one.query.get("limit") for one in requests) == {"500": KINDS}
+        assert Counter(one.query.get("limit") for one in requests) == {str(METADATA_A_PAGE): KINDS}
     assert watching.source.differences == 0
 
 
