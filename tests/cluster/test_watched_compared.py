@@ -17,6 +17,7 @@ import pytest
 from reconciler.inventory.held import Held
 from reconciler.inventory.objects import Kind
 from reconciler.inventory.ownership import Ref
+from reconciler.kube.client import METADATA_A_PAGE
 from reconciler.model import AppKey, PolicyInEffect
 from tests.cluster.faulty_way import FaultyWay
 from tests.cluster.test_collect import install, namespace, secret
