@@ -29,9 +29,10 @@ PAGE_SIZE = 500
 """Objects a page: what kubectl and client-go use, about 10 MB of real pods."""
 
 METADATA_A_PAGE = 2_000
-"""Objects a page where only their metadata is asked for, some 4 MB. A server has a list's first page in
-memory; for the others it reads the objects from etcd, whole: of 1,000 releases the second 500 took it 200 ms,
-all 1,000 in one page 10."""
+"""Objects on the first page where only their metadata is asked for, some 4 MB. A server has a list's first
+page in memory: of 1,000 releases the second 500 took it 200 ms, all 1,000 in one page 10. For other pages,
+of ``PAGE_SIZE``, it reads the objects from etcd, whole, and up to three times as many where it is to select:
+large pages would have it hold gigabytes of releases."""
 
 RESTARTS = 2
 """How often a list whose continue token expired is begun again before it is asked for as a whole."""
@@ -158,10 +159,11 @@ class Client:
         KubernetesError with status 410 when the server has forgotten that version on the way.
         """
 
+        others = page_size or self._page_size or PAGE_SIZE
         size = page_size or self._page_size or (METADATA_A_PAGE if _METADATA in accept else PAGE_SIZE)
 
         def page_of(token: str) -> _Request:
-            return _page_of(path, params or {}, accept, size, token)
+            return _page_of(path, params or {}, accept, others if token else size, token)
 
         def first(body: bytes) -> Page[T] | _Unread:
             token = protobuf.token(body) if protobuf.is_protobuf(body) else ""
@@ -189,13 +191,19 @@ class Client:
                 ahead.cancel()
 
     async def flowing(
-        self, path: str, read: Callable[[Iterator[bytes]], Page[T]], params: Params, page_size: int
+        self,
+        path: str,
+        read: Callable[[Iterator[bytes]], Page[T]],
+        params: Params,
+        page_size: int,
+        others: int,
     ) -> AsyncGenerator[Page[T], None]:
         """As ``pages``, of what is large: ``read`` has the pieces of a page as they come, in the request's
-        thread, so that no page is ever held, and takes them all. In protobuf only."""
+        thread, so that no page is ever held, and takes them all. In protobuf only. ``others``: objects on
+        each page but the first."""
         token = ""
         while True:
-            request = _page_of(path, params, PROTOBUF, page_size, token)
+            request = _page_of(path, params, PROTOBUF, others if token else page_size, token)
             page = await self._until_answered(request, partial(self._flow, request, read))
             yield page
             token = page.token

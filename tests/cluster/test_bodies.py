@@ -167,12 +167,17 @@ class Meddled(Client):
     times = 0
 
     async def flowing(
-        self, path: str, read: Callable[[Iterator[bytes]], Page[T]], params: Params, page_size: int
+        self,
+        path: str,
+        read: Callable[[Iterator[bytes]], Page[T]],
+        params: Params,
+        page_size: int,
+        others: int,
     ) -> AsyncGenerator[Page[T], None]:
         self.times += 1
         if self.times == 1:
             self.happens()
-        async with aclosing(super().flowing(path, read, params, page_size)) as pages:
+        async with aclosing(super().flowing(path, read, params, page_size, others)) as pages:
             async for page in pages:
                 yield page
 

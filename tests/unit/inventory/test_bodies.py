@@ -140,6 +140,7 @@ def in_json(one: Revision) -> dict[str, object]:
 
 @pytest.fixture
 def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stored]:
+    monkeypatch.setattr(bodies, "BODIES_AT_FIRST", A_PAGE)
     monkeypatch.setattr(bodies, "BODIES_A_PAGE", A_PAGE)
     found = Stored(tmp_path)
     yield found

@@ -124,7 +124,7 @@ async def test_what_is_as_listed_costs_one_list_of_metadata(start: Start) -> Non
     assert await bench.compare() == 0
     (request,) = bench.server.requests
     assert "PartialObjectMetadataList" in request.headers["accept"]
-    assert request.query == {"limit": "500", "fieldSelector": "metadata.namespace!=left-out"}
+    assert request.query == {"limit": "2000", "fieldSelector": "metadata.namespace!=left-out"}
     assert (bench.pauses, bench.kept.begun) == ([], 0)
 
 

@@ -78,7 +78,7 @@ class Server:
         path.write_text(json.dumps(config))
         return path
 
-    def client(self, page_size: int = 500) -> Client:
+    def client(self, page_size: int | None = None) -> Client:
         return Client.connect(kubeconfig=self.kubeconfig(token="t0ken"), page_size=page_size)
 
 

@@ -69,7 +69,7 @@ def test_what_is_no_list_is_a_value_error(data: bytes, why: str) -> None:
 
 
 async def names_of(server: Server) -> list[str]:
-    pages = server.client().flowing("/x", read, {"labelSelector": "a=b"}, 2)
+    pages = server.client().flowing("/x", read, {"labelSelector": "a=b"}, 3, 2)
     return [name async for page in pages for name in page.items]
 
 
@@ -77,7 +77,7 @@ async def test_pages_are_asked_for_in_turn(serve: Serve) -> None:
     server = serve(in_turn(page("t1", "a", "b"), page("", "c")))
     assert await names_of(server) == ["a", "b", "c"]
     assert [request.query for request in server.requests] == [
-        {"labelSelector": "a=b", "limit": "2"},
+        {"labelSelector": "a=b", "limit": "3"},
         {"labelSelector": "a=b", "limit": "2", "continue": "t1"},
     ]
     assert {one.headers["accept"] for one in server.requests} == {"application/vnd.kubernetes.protobuf"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import KubernetesError
 from reconciler.kube import protobuf
-from reconciler.kube.client import Page
+from reconciler.kube.client import EITHER, METADATA_EITHER, Page
 from reconciler.kube.configmaps import ConfigMaps
 from tests.unit.kube.server import Answerer, Reply, Request, Server, in_turn, status
 from tests.unit.kube.test_protobuf import answer, has, number
@@ -122,6 +122,15 @@ async def test_config_maps_with_what_they_hold_come_a_few_at_a_time(serve: Serve
         {"labelSelector": "a=b", "limit": "100"},
         {"labelSelector": "a=b", "limit": "100", "continue": "t"},
     ]
+
+
+@pytest.mark.parametrize(("accept", "limits"), [(METADATA_EITHER, ["2000", "500"]), (EITHER, ["500", "500"])])
+async def test_of_metadata_the_first_page_is_large_which_the_server_has_in_its_memory(
+    accept: str, limits: list[str], serve: Serve
+) -> None:
+    server = serve(in_turn(page("t1", "a"), page("", "b")))
+    assert (await server.client().list_all("/x", read, accept=accept)).items == ["a", "b"]
+    assert [request.query["limit"] for request in server.requests] == limits
 
 
 @given(st.text(max_size=200), st.lists(st.text(max_size=5), max_size=3))
