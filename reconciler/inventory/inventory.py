@@ -43,6 +43,11 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     namespaces: Mapping[str, bool] = {}
     """Those that there are and that are not denied, and whether each is being deleted."""
 
+    @property
+    def pods(self) -> int:
+        """How many pods its apps have."""
+        return sum(app.pods for app in self.apps.values())
+
     def is_gone(self, key: AppKey) -> bool:
         """Whether this look proves that the app is uninstalled.
 

@@ -159,8 +159,8 @@ class Client:
         KubernetesError with status 410 when the server has forgotten that version on the way.
         """
 
-        others = page_size or self._page_size or PAGE_SIZE
-        size = page_size or self._page_size or (METADATA_A_PAGE if _METADATA in accept else PAGE_SIZE)
+        given = page_size or self._page_size
+        size, others = given or (METADATA_A_PAGE if _METADATA in accept else PAGE_SIZE), given or PAGE_SIZE
 
         def page_of(token: str) -> _Request:
             return _page_of(path, params or {}, accept, others if token else size, token)

@@ -5,20 +5,18 @@ that grows with the cluster, and none names an app: what is wrong with which is 
 """
 
 from collections.abc import Callable, Iterator
-from operator import attrgetter
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily as Gauge
 from prometheus_client.registry import Collector
 
 from reconciler.operator.conditions import conditions
 from reconciler.operator.result import Result
 
-_PODS = attrgetter("pods")
-
 
 def metrics(result: Result) -> Iterator[Metric]:
     """The metrics of a result; what it does not know is left out."""
-    yield _gauge(
+    yield Gauge(
         "hossted_last_reconcile_timestamp_seconds",
         "When the cluster was looked at last, in seconds since 1970.",
         result.at.timestamp(),
@@ -28,22 +26,22 @@ def metrics(result: Result) -> Iterator[Metric]:
         "Objects of which a comparison with the cluster found a change that the watches missed. Must stay 0.",
         value=result.differences,
     )
-    yield _gauge("hossted_unseen_kinds", "Kinds of a namespace that cannot be listed now.", len(result.gaps))
-    yield _gauge("hossted_waiting_apps", "Apps that are not recorded yet as they are.", len(result.waiting))
+    yield Gauge("hossted_unseen_kinds", "Kinds of a namespace that cannot be listed now.", len(result.gaps))
+    yield Gauge("hossted_waiting_apps", "Apps that are not recorded yet as they are.", len(result.waiting))
     if (seen := result.inventory) is not None:
-        yield _gauge("hossted_apps", "Apps in the cluster.", len(seen.apps))
-        yield _gauge("hossted_pods", "Pods of these apps.", sum(map(_PODS, seen.apps.values())))
-        yield _gauge("hossted_unattributed_pods", "Pods that belong to no app.", len(seen.unattributed))
-        yield _gauge(
+        yield Gauge("hossted_apps", "Apps in the cluster.", len(seen.apps))
+        yield Gauge("hossted_pods", "Pods of these apps.", seen.pods)
+        yield Gauge("hossted_unattributed_pods", "Pods that belong to no app.", len(seen.unattributed))
+        yield Gauge(
             "hossted_unreadable_apps",
             "Apps whose newest revision cannot be read.",
             len(seen.unreadable),
         )
     if (told := result.delivery) is not None:
-        yield _gauge("hossted_pending_apps", "Apps that are still to be told to the API.", told.pending)
-        yield _gauge("hossted_rejected_apps", "Apps that the API rejects as they are.", len(told.rejected))
-        yield _gauge("hossted_unapproved_apps", "Apps that wait for people.", len(told.unapproved))
-    shown = GaugeMetricFamily(
+        yield Gauge("hossted_pending_apps", "Apps that are still to be told to the API.", told.pending)
+        yield Gauge("hossted_rejected_apps", "Apps that the API rejects as they are.", len(told.rejected))
+        yield Gauge("hossted_unapproved_apps", "Apps that wait for people.", len(told.unapproved))
+    shown = Gauge(
         "hossted_condition",
         "1 for the status that each condition of the project has.",
         labels=("type", "status"),
@@ -63,7 +61,3 @@ class ResultCollector(Collector):
         result = self._latest()
         if result is not None:
             yield from metrics(result)
-
-
-def _gauge(name: str, text: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, text, value=value)

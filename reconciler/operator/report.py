@@ -6,7 +6,6 @@ lists; and when nothing but the timestamp would change, at most once an ``interv
 
 from collections.abc import Collection
 from datetime import timedelta
-from operator import attrgetter
 
 import msgspec
 
@@ -203,16 +202,13 @@ def line(result: Result) -> str:
     return ", ".join(parts)
 
 
-_PODS = attrgetter("pods")
-
-
 def _summary(old: Summary, result: Result) -> Summary:
     seen, told = result.inventory, result.delivery
     if seen is not None:
         old = msgspec.structs.replace(
             old,
             releases=len(seen.apps),
-            pods=sum(map(_PODS, seen.apps.values())),
+            pods=seen.pods,
             unreadable=len(seen.unreadable),
             unattributed=len(seen.unattributed),
         )
