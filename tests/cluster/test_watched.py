@@ -49,11 +49,15 @@ class Watching:
         return folded(await self.source.look(policy), policy)
 
     async def agreed(self, policy: PolicyInEffect = DENY_SYSTEM) -> Inventory:
-        """What it has when that is what a fresh look says; it never is if events were lost."""
+        """What it has when that is what a fresh look says; it never is if events were lost.
+
+        The fresh one comes second: what it has more is told of when it arrives, where nothing would tell
+        again of what only the first has.
+        """
         async with asyncio.timeout(60):
             while True:
                 self.source.changed.clear()
-                fresh, seen = folded(await self._fresh.look(policy), policy), await self.seen(policy)
+                seen, fresh = await self.seen(policy), folded(await self._fresh.look(policy), policy)
                 if seen == fresh:
                     return seen
                 await self.source.changed.wait()
