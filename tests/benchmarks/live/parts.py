@@ -17,6 +17,10 @@ KINDS = 15
 """Watches: of 14 kinds, and of the project."""
 
 
+REST = 20.0
+"""Seconds after a start in which what was put off until nothing is in a hurry is done."""
+
+
 class Effort:
     """How long and how often things are measured. ``small``: to see that it works."""
 
@@ -186,8 +190,8 @@ class _Window:
     def __init__(self, stage: Stage, url: str, received: Callable[[], int], seconds: float, interval: str):
         stage.project(interval=interval)
         with stage.operator(url) as operator:
-            operator.until_told(stage.scale.releases)
-            time.sleep(5)
+            operator.until_ready()
+            time.sleep(REST)
             mark, bytes_before = stage.plane.mark(), received()
             before, server = cpu_of(operator.pid), stage.apiserver_cpu()
             time.sleep(seconds)

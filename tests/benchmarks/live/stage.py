@@ -82,6 +82,13 @@ class Stage:
         project = {"apiVersion": "hossted.com/v1", "kind": "Hosstedproject", "metadata": {"name": "hossted"}}
         self.plane.apply({**project, "spec": {"settle": "0s", "state": state, **spec}})
 
+    def is_ready(self) -> bool:
+        """Whether the project's status says that all is recorded and told."""
+        (project,) = self.plane.get("hosstedprojects")
+        conditions = project.get("status", {}).get("conditions", ())
+        found = {one["type"]: (one["status"], one["reason"]) for one in conditions}
+        return found.get("Ready") == ("True", "UpToDate")
+
     def forget(self) -> None:
         """Neither record nor ledger: the next start is from nothing."""
         self.plane.kubectl("delete", "configmaps", "-n", SYSTEM, "--all")
@@ -164,6 +171,10 @@ class Operator:
     def until_told(self, apps: int) -> None:
         """Wait until the receiver has so many apps."""
         self.wait(lambda: len(self._stage.receiver.apps) >= apps, f"{apps} apps being told")
+
+    def until_ready(self) -> None:
+        """Wait until the project says so: all is recorded, and told."""
+        self.wait(self._stage.is_ready, "the project being ready")
 
     def wait(self, check: Any, what: str) -> None:
         def look() -> bool:
