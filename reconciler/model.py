@@ -42,8 +42,8 @@ class AppKey(NamedTuple):
         return cls(namespace, name)
 
 
-class Value(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True):
-    """Base of the stored values: immutable, comparable, strict when decoded."""
+class Value(msgspec.Struct, frozen=True, order=True, forbid_unknown_fields=True, gc=False):
+    """Base of the stored values: immutable, comparable, strict when decoded; none ever leads to itself."""
 
 
 class HelmInfo(Value, frozen=True):
@@ -144,7 +144,7 @@ class Record(Value, frozen=True):
     routes: tuple[Route, ...] = ()
 
 
-class App(Value, frozen=True, dict=True, weakref=True):
+class App(Value, frozen=True, dict=True, weakref=True, gc=True):
     """A release with what belongs to it, in the stored form."""
 
     app_api_info: AppApiInfo

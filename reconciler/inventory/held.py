@@ -14,16 +14,16 @@ T = TypeVar("T")
 class Held(Generic[T]):
     """The objects of one kind; the holder of its ``Reflector``.
 
-    ``place``: where an object is; ``put`` and ``drop``: told of what came or changed, and of what went, each
-    only once; ``wanted``: whether a namespace's objects are kept at all; ``turned``: told when what is held
-    can be relied on again, or could not be twice, so that a connection that breaks and is there again at
-    once makes no noise but at its end.
+    ``place``: where an object is; ``put`` and ``drop``: told of what came or changed, and of what went, and
+    where, each only once; ``wanted``: whether a namespace's objects are kept at all; ``turned``: told when
+    what is held can be relied on again, or could not be twice, so that a connection that breaks and is there
+    again at once makes no noise but at its end.
     """
 
     def __init__(
         self,
         place: Callable[[T], Ref],
-        put: Callable[[T], None],
+        put: Callable[[Ref, T], None],
         drop: Callable[[Ref, T], None],
         wanted: Callable[[str], bool] = lambda _: True,
         turned: Callable[[], None] = lambda: None,
@@ -96,7 +96,7 @@ class Held(Generic[T]):
             self._drop(ref, before[ref])
         for ref, item in found.items():
             if before.get(ref) != item:
-                self._put(item)
+                self._put(ref, item)
 
     def put(self, item: T, version: str) -> None:
         ref = self.place(item)
@@ -107,7 +107,7 @@ class Held(Generic[T]):
         self._versions[ref] = version
         if self._items.get(ref) != item:
             self._items[ref] = item
-            self._put(item)
+            self._put(ref, item)
 
     def gone(self, item: T, version: str) -> None:
         ref = self.place(item)

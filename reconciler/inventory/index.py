@@ -61,9 +61,10 @@ class Index:
             "belongings": len(self._alike),
         }
 
-    def put(self, part: Part) -> None:
-        """An object that came, or is as it is now."""
-        ref = part_ref(part)
+    def put(self, part: Part, at: Ref | None = None) -> None:
+        """An object that came, or is as it is now. ``at``: where it is, so that whoever knows and the index
+        keep one value."""
+        ref = at or part_ref(part)
         known = self._belonging.get(ref)
         if known is not None and self._parts[known.key][ref] == part:
             return  # nearly all that happens to a pod is nothing that an inventory has
@@ -82,9 +83,9 @@ class Index:
         self._unhang(ref, self._taken(ref, belonging))
         self._touch(belonging)
 
-    def put_workload(self, workload: Workload) -> None:
-        """A controller that came, or is as it is now."""
-        ref = workload_ref(workload)
+    def put_workload(self, workload: Workload, at: Ref | None = None) -> None:
+        """A controller that came, or is as it is now; as ``put``."""
+        ref = at or workload_ref(workload)
         if self._ownership.get(ref) == workload:
             return
         before = self._forget(ref)

@@ -33,7 +33,7 @@ class Kind(StrEnum):
     CRON_JOBS = "cronjobs"
 
 
-class Owner(msgspec.Struct, frozen=True):
+class Owner(msgspec.Struct, frozen=True, gc=False):
     """A controlling ownerReference: ``kind`` as in the reference (``ReplicaSet``)."""
 
     kind: str
@@ -41,7 +41,7 @@ class Owner(msgspec.Struct, frozen=True):
     uid: str
 
 
-class Meta(msgspec.Struct, frozen=True, omit_defaults=True):
+class Meta(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What attribution needs of an object's metadata.
 
     ``release_name``/``release_namespace``: Helm's annotations; ``instance``: the label
@@ -101,26 +101,26 @@ class ReleasePayload(msgspec.Struct, frozen=True, omit_defaults=True):
     rolled_back_to: int = 0
 
 
-class PodContainer(msgspec.Struct, frozen=True, omit_defaults=True):
+class PodContainer(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     name: str
     image: str
     init: bool = False
     digest: str = ""
 
 
-class Pod(msgspec.Struct, frozen=True, omit_defaults=True):
+class Pod(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     meta: Meta
     phase: str
     containers: tuple[PodContainer, ...] = ()
 
 
-class Service(msgspec.Struct, frozen=True, omit_defaults=True):
+class Service(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     meta: Meta
     type: str
     ports: tuple[int, ...] = ()
 
 
-class Claim(msgspec.Struct, frozen=True, omit_defaults=True):
+class Claim(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """``size``: bytes requested, rounded up as Kubernetes does; 0 when none are."""
 
     meta: Meta
@@ -135,7 +135,7 @@ class RouteKind(StrEnum):
     GRPC_ROUTE = "GRPCRoute"
 
 
-class Ingress(msgspec.Struct, frozen=True, omit_defaults=True):
+class Ingress(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """An ingress, or a route of the Gateway API."""
 
     meta: Meta
@@ -147,7 +147,7 @@ Part = Pod | Service | Claim | Ingress
 """What an app has besides its release."""
 
 
-class Workload(msgspec.Struct, frozen=True, omit_defaults=True):
+class Workload(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """A controller of pods. ``kind`` as in an ownerReference; ``claim_templates``: StatefulSets only."""
 
     kind: str

@@ -69,7 +69,7 @@ class WatchedSource:
         self._reading = Reading(client, self._folding, now, self.changed.set, self._left_out)
         self._namespaces = Held[Namespace](
             lambda one: Ref(resources.NAMESPACES.kind, "", one.name),
-            lambda _: self.changed.set(),
+            lambda *_: self.changed.set(),
             lambda *_: self.changed.set(),
             turned=self.changed.set,
         )
@@ -206,7 +206,7 @@ class WatchedSource:
     def _releases(self, resource: Resource[ListedRelease]) -> WatchedKind:
         held = Held[ListedRelease](
             lambda one: Ref(resource.kind, one.release.namespace, one.release.object_name),
-            self._reading.put_release,
+            lambda _, stored: self._reading.put_release(stored),
             self._reading.drop_release,
             self._wants,
             self.changed.set,
@@ -216,7 +216,7 @@ class WatchedSource:
     def _secrets(self) -> WatchedKind:
         held = Held[ListedSecret](
             lambda one: Ref(resources.UUID_SECRETS.kind, one.namespace, one.name),
-            self._reading.put_secret,
+            lambda _, secret: self._reading.put_secret(secret),
             lambda ref, _: self._reading.drop_secret(ref.namespace),
             self._wants,
             self.changed.set,
@@ -224,8 +224,8 @@ class WatchedSource:
         return WatchedKind(self._client, resources.UUID_SECRETS, held, self._begin_anew)
 
     def _parts(self, resource: Resource[Any]) -> WatchedKind:
-        def put(part: Part) -> None:
-            self._folding.index.put(part)
+        def put(ref: Ref, part: Part) -> None:
+            self._folding.index.put(part, ref)
             self._heard()
 
         def drop(ref: Ref, _: Part) -> None:
@@ -236,8 +236,8 @@ class WatchedSource:
         return WatchedKind(self._client, resource, held, self._begin_anew)
 
     def _workloads(self, resource: Resource[Workload]) -> WatchedKind:
-        def put(workload: Workload) -> None:
-            self._folding.index.put_workload(workload)
+        def put(ref: Ref, workload: Workload) -> None:
+            self._folding.index.put_workload(workload, ref)
             self._heard()
 
         def drop(ref: Ref, _: Workload) -> None:

@@ -25,7 +25,7 @@ _PATIENCE = 12
 """How many times ``settle`` something may take."""
 _PATIENCE_WITHOUT_SETTLE = 60.0
 _SHORTEST_WAIT = 1.0
-_GONE = ""
+_NOTHING = ""
 
 
 class Verdict(StrEnum):
@@ -34,19 +34,28 @@ class Verdict(StrEnum):
     WAIT = "Wait"
 
 
+class Compared(msgspec.Struct, frozen=True):
+    """An app and its record, by their digests, "" for what is not there. ``matters``: whether by these
+    ``rules`` they differ by more than what is deferred."""
+
+    state: str
+    recorded: str
+    rules: Rules
+    matters: bool
+
+
 class Tracked(msgspec.Struct, frozen=True):
     """What is remembered of an app between two looks; times are monotonic seconds.
 
-    ``state``: its digest, "" when it is gone; ``since``: when that was first seen; ``restless_since``:
-    when the wait for quiet began; ``quiet``: whether it was; ``matters``: whether it differed by more
-    than what is deferred; ``transit_since``: when it was first seen on its way, None when it was not.
+    ``compared``: as it was last; ``since``: when that state was first seen; ``restless_since``: when the
+    wait for quiet began; ``quiet``: whether it was; ``transit_since``: when it was first seen on its way,
+    None when it was not.
     """
 
-    state: str
+    compared: Compared
     since: float
     restless_since: float
     quiet: bool
-    matters: bool
     transit_since: float | None = None
 
 
@@ -91,13 +100,13 @@ def observe(
         marked = was is not None and marks.get(key) == was.digest
         if was is not None and live is not None and was.digest == live.digest and not marked:
             continue
+        old = tracked.get(key)
         sight = _Sight(
-            state=_GONE if live is None else live.digest,
-            matters=was is None or live is None or rules.recorded_by_itself(was, live),
+            compared=_compared(was, live, rules, old.compared if old is not None else None),
             pending=key in inventory.settling,
             transit=_seconds(wall, inventory.in_transit.get(key)),
         )
-        one, verdict, look = _judge(tracked.get(key), sight, now, settle, interval, marked=marked)
+        one, verdict, look = _judge(old, sight, now, settle, interval, marked=marked)
         result[key], verdicts[key] = one, verdict
         if look is not None:
             looks.append(look)
@@ -114,6 +123,15 @@ def has_left(inventory: Inventory, key: AppKey) -> bool:
     return key in inventory.kept or inventory.is_gone(key)
 
 
+def _compared(was: App | None, live: App | None, rules: Rules, before: Compared | None) -> Compared:
+    """Compare an app with its record, once: what is deferred may differ for weeks."""
+    state, recorded = (_NOTHING if app is None else app.digest for app in (live, was))
+    if before is not None and before.rules is rules and (before.state, before.recorded) == (state, recorded):
+        return before
+    matters = was is None or live is None or rules.recorded_by_itself(was, live)
+    return Compared(state, recorded, rules, matters)
+
+
 def _seconds(wall: datetime, since: datetime | None) -> float | None:
     return None if since is None else (wall - since).total_seconds()
 
@@ -121,8 +139,7 @@ def _seconds(wall: datetime, since: datetime | None) -> float | None:
 class _Sight(msgspec.Struct, frozen=True):
     """One app in one look. ``transit``: for how many seconds it has been on its way, by its release."""
 
-    state: str
-    matters: bool
+    compared: Compared
     pending: bool
     transit: float | None
 
@@ -130,23 +147,24 @@ class _Sight(msgspec.Struct, frozen=True):
 def _judge(
     old: Tracked | None, sight: _Sight, now: float, settle: float, interval: float, *, marked: bool
 ) -> tuple[Tracked, Verdict, float | None]:
-    since = old.since if old is not None and old.state == sight.state else now
+    matters = sight.compared.matters
+    since = old.since if old is not None and old.compared.state == sight.compared.state else now
     if sight.transit is not None:
         began = now if old is None or old.transit_since is None else old.transit_since
         began = min(began, now - sight.transit)
         if now - began < interval:
-            one = Tracked(sight.state, since, now, quiet=False, matters=sight.matters, transit_since=began)
+            one = Tracked(sight.compared, since, now, quiet=False, transit_since=began)
             return one, Verdict.WAIT, min(began + interval, now + _patience(now - began, settle))
     else:
         began = None
     restless_since = now
-    if old is not None and not old.quiet and (old.matters or not sight.matters):
+    if old is not None and not old.quiet and (old.compared.matters or not matters):
         restless_since = old.restless_since
     quiet = now - since >= settle and not sight.pending
     limit = restless_since + longest_wait(settle)
     verdict = Verdict.QUIET if quiet else Verdict.AS_IT_STANDS if now >= limit else Verdict.WAIT
-    one = Tracked(sight.state, since, restless_since, quiet, sight.matters, began)
-    if verdict is Verdict.QUIET or not (sight.matters or marked):
+    one = Tracked(sight.compared, since, restless_since, quiet, began)
+    if verdict is Verdict.QUIET or not (matters or marked):
         return one, verdict, None
     looks = [now + _patience(now - restless_since, settle) if sight.pending else since + settle]
     if verdict is Verdict.WAIT:

@@ -29,6 +29,10 @@ from tests.git.servers.https import HttpsServer
 RATE = 200
 """Events a second of the storm."""
 
+SLOW = 40
+"""Events a second of the storms that are compared when a cluster has grown: as many as a machine of two cores
+can make in the larger one. What is done once a second costs each event the more, the fewer there are."""
+
 STORMED = 500
 """Pods that they are about."""
 
@@ -223,8 +227,8 @@ def _git_times(stage: Stage, effort: Effort, branch: Path) -> Iterator[float]:
             _told(stage, operator, done)
 
 
-def storm(stage: Stage, effort: Effort) -> Iterator[Row]:
-    """Pods that change 200 times a second, and whether the record agrees with the cluster afterwards."""
+def storm(stage: Stage, effort: Effort, rate: int = RATE) -> Iterator[Row]:
+    """Pods that change so often a second, and whether the record agrees with the cluster afterwards."""
     # By the built-in rules what changes of a pod makes no commit of its own, and nothing could be compared.
     stage.project(settle="5s", rules=[{"match": {"fields": ["pod_info"]}, "action": "Record"}])
     with stage.operator() as operator:
@@ -232,7 +236,7 @@ def storm(stage: Stage, effort: Effort) -> Iterator[Row]:
         stage.plane.wait(lambda: _agrees(stage), "the record agreeing with the cluster before", 120)
         pid = operator.pid
         began, before, memory = time.monotonic(), cpu_of(pid), memory_of(pid)
-        events = _blow(stage, effort.storm)
+        events = _blow(stage, effort.storm, rate)
         seconds = time.monotonic() - began
         used, grown = cpu_of(pid) - before, memory_of(pid) - memory
         agreed = time.monotonic()
@@ -243,8 +247,8 @@ def storm(stage: Stage, effort: Effort) -> Iterator[Row]:
         f"{events:,} events, {events / seconds:.0f} a second; record and cluster agree {agreed:.0f} s later"
     )
     # A machine that cannot make so many makes fewer: what each costs is what counts.
-    share = RATE * used / events
-    yield Row("storm", f"share of one core, at {RATE} events a second", 100 * share, "%", 10.0, note=note)
+    share = rate * used / events
+    yield Row("storm", f"share of one core, at {rate} events a second", 100 * share, "%", 10.0, note=note)
     yield Row(
         "storm", "CPU of an event", 1e6 * used / events, "µs", note="recording what they changed included"
     )
@@ -252,7 +256,8 @@ def storm(stage: Stage, effort: Effort) -> Iterator[Row]:
 
 
 def growth(small: Sequence[Row], larger: Sequence[Row], before: Scale, large: Scale) -> list[Row]:
-    """How the cold start, memory and the cost of an event grow, by the rows of two clusters."""
+    """How the cold start, memory and the cost of an event grow, by the rows of two clusters, the slow storm's
+    among them."""
     times = large.releases / before.releases
     known, figures = _figures(small), _figures(larger)
     peaks = [row for row in larger if row.what.startswith("peak memory of the operator")]
@@ -328,7 +333,7 @@ def _idle(stage: Stage) -> float:
     return (stage.apiserver_cpu() - before) / 30
 
 
-def _blow(stage: Stage, seconds: float) -> int:
+def _blow(stage: Stage, seconds: float, rate: int) -> int:
     """Change pods' statuses at the rate: restarts mostly, and one time in ten the image that runs."""
     http = Http(stage.plane, 8)
     listed = json.loads(http.get("/api/v1/pods"))["items"]
@@ -352,8 +357,8 @@ def _blow(stage: Stage, seconds: float) -> int:
     began = time.monotonic()
     with ThreadPoolExecutor(8) as hands:
         done = []
-        for number in range(int(RATE * seconds)):
-            ahead = began + number / RATE - time.monotonic()
+        for number in range(int(rate * seconds)):
+            ahead = began + number / rate - time.monotonic()
             if ahead > 0:
                 time.sleep(ahead)
             slots.acquire()

@@ -25,7 +25,7 @@ class Kept:
     def __init__(self) -> None:
         self.resource: Resource[Any] = resources.SERVICES
         self.held: Held[Any] = Held[Part](
-            part_ref, lambda _: None, lambda *_: None, lambda namespace: namespace != "denied"
+            part_ref, lambda *_: None, lambda *_: None, lambda namespace: namespace != "denied"
         )
         self.without: tuple[str, ...] = ("left-out",)
         self.heard = "10"

@@ -18,7 +18,7 @@ class Kept:
         self.turns = 0
         self.held = Held[Namespace](
             lambda one: Ref(Kind.NAMESPACES, "", one.name),
-            lambda one: self.told.append(f"put {one.name}"),
+            lambda ref, _: self.told.append(f"put {ref.name}"),
             lambda ref, _: self.told.append(f"drop {ref.name}"),
             turned=self._turn,
         )

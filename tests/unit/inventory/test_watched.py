@@ -37,7 +37,7 @@ class Bench:
     def __init__(self, folder: Path, answer: Callable[[Request], Reply]) -> None:
         self.server = Server(folder, answer)
         self.held = Held[Namespace](
-            lambda one: Ref(NAMESPACES.kind, "", one.name), lambda _: None, lambda *_: None
+            lambda one: Ref(NAMESPACES.kind, "", one.name), lambda *_: None, lambda *_: None
         )
         self.kind = WatchedKind(self.server.client(), NAMESPACES, self.held)
 

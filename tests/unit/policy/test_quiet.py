@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from reconciler.inventory.inventory import Inventory
-from reconciler.model import App, AppKey
+from reconciler.model import App, AppKey, RuleInEffect
 from reconciler.policy.quiet import Observation, Tracked, Verdict, observe
 from reconciler.policy.rules import Rules
 from tests.builders import make_app
@@ -32,7 +32,8 @@ class Looks:
         self.recorded: Mapping[AppKey, App] = {app.key: app for app in recorded}
         self.tracked: Mapping[AppKey, Tracked] = {}
         self.marks: dict[AppKey, str] = {}
-        self._settle, self._push_on = settle, push_on
+        self.rules = Rules(push_on)
+        self._settle = settle
 
     def at(self, now: float, *live: App, inventory: Inventory | None = None) -> Observation:
         seen = observe(
@@ -43,7 +44,7 @@ class Looks:
             wall=START + timedelta(seconds=now),
             settle=self._settle,
             interval=INTERVAL,
-            rules=Rules(self._push_on),
+            rules=self.rules,
             unsettled=self.marks,
         )
         self.tracked = seen.tracked
@@ -200,6 +201,24 @@ def test_a_release_whose_clock_is_ahead_is_stuck_an_interval_after_it_was_first_
     looks = Looks(OLD)
     stuck = on_its_way(UPGRADING, +3600)
     assert [looks.verdict(now, inventory=stuck) for now in (0, 599, 600)] == [WAIT, WAIT, QUIET]
+
+
+def test_what_differs_for_weeks_is_compared_when_either_side_or_a_rule_changes() -> None:
+    looks = Looks(OLD)
+    other = make_app(revision=1, pods=2)
+
+    def compared(now: float, *live: App) -> bool:
+        before = looks.tracked.get(KEY)
+        after = looks.at(now, *live).tracked[KEY]
+        return before is None or after.compared is not before.compared
+
+    assert [compared(0, NEW), compared(1, NEW), compared(2, other), compared(3, other)] == [True, False] * 2
+    assert not looks.tracked[KEY].compared.matters
+    looks.rules = Rules("AnyChange", own=(RuleInEffect(action="Record"),))
+    assert [compared(4, other), compared(5, other)] == [True, False]
+    assert looks.tracked[KEY].compared.matters
+    looks.recorded = {KEY: make_app(revision=3)}
+    assert [compared(6, other), compared(7, other)] == [True, False]
 
 
 def test_what_was_recorded_as_it_stood_is_judged_until_its_first_quiet_state() -> None:
