@@ -1,6 +1,7 @@
 """``make bench ARGS="live [PART…] [--small]"``: the parts by name, one table, and the file of results."""
 
 import argparse
+import os
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -66,6 +67,7 @@ def measure(
     ``large``: to which it then grows.
     """
     rows: dict[str, list[Row]] = {}
+    load = os.getloadavg()
     with stage() as at:
         at.grow(scale)
         console.print(f"a cluster of {scale}: {scale.by_helm} releases by Helm, the others copies of them")
@@ -78,13 +80,13 @@ def measure(
 
         for name in [name for name in PARTS if name in names or (GROWTH in names and name == "cold")]:
             rows[name] = measured(name)
-            yield report.a_run(str(scale), chain.from_iterable(rows.values()))
+            yield report.a_run(str(scale), load, chain.from_iterable(rows.values()))
         if GROWTH in names:
             small = [*rows["cold"], *slow_storm()]
             at.grow(large)
             larger = [*measured("cold"), *slow_storm()]
             rows[GROWTH] = happenings.growth(small, larger, scale, large)
-            yield report.a_run(str(scale), chain.from_iterable(rows.values()))
+            yield report.a_run(str(scale), load, chain.from_iterable(rows.values()))
 
 
 def _measured(name: str, work: Iterator[Row], console: Console) -> list[Row]:

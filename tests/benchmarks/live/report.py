@@ -46,7 +46,8 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Run(msgspec.Struct, frozen=True):
-    """``scale``: by which runs are told apart; only those of the same are compared."""
+    """``scale``: by which runs are told apart; only those of the same are compared. ``load``: of the machine
+    before it, on average over 1, 5 and 15 minutes."""
 
     scale: str
     at: str
@@ -55,9 +56,10 @@ class Run(msgspec.Struct, frozen=True):
     rows: tuple[Row, ...]
 
 
-def a_run(scale: str, rows: Iterable[Row]) -> Run:
+def a_run(scale: str, load: tuple[float, float, float], rows: Iterable[Row]) -> Run:
+    """What was measured now. ``load``: as ``Run.load``."""
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    return Run(scale, datetime.now(UTC).isoformat(timespec="seconds"), machine, os.getloadavg(), tuple(rows))
+    return Run(scale, datetime.now(UTC).isoformat(timespec="seconds"), machine, load, tuple(rows))
 
 
 def read() -> dict[str, Run]:
@@ -90,8 +92,8 @@ def _releases(run: Run) -> int:
 
 def _markdown(run: Run) -> str:
     load = ", ".join(f"{one:.1f}" for one in run.load)
-    lines = [f"A cluster of {run.scale}; {run.machine}; load average {load} when it ended, {run.at}."]
-    if run.load[0] > 2 * (os.cpu_count() or 1):
+    lines = [f"A cluster of {run.scale}; {run.machine}; load average {load} when it began; {run.at}."]
+    if run.load[0] > (os.cpu_count() or 1):
         lines.append("Other work ran beside it, so that times are several times what they are alone.")
     if _releases(run) < 1_000:
         lines.append(
