@@ -126,8 +126,7 @@ class Reflector(Generic[T]):
                 self._version = ""  # what is held is old by what was missed, not wrong
                 error = error if failures > 1 else None
             elif self._is_current and not self._heard and seconds >= SILENCE:
-                # Not one bookmark: the server's history may be another, as after a restore.
-                self._version = ""
+                error = await self._after_silence(error)
             elif error is None and failures > 1:
                 error = KubernetesError(f"WATCH {self._path}: ends at once, without a word")
             if error is None:
@@ -139,6 +138,24 @@ class Reflector(Generic[T]):
                 await self._sleep(self._slowly(refusals))
             else:
                 await self._sleep(backoff(max(failures, 1), self._random()))
+
+    async def _after_silence(self, error: ReconcilerError | None) -> ReconcilerError | None:
+        """What a watch comes to that was silent from its start: None if it may go on from where it was to.
+
+        Where etcd does not tell of its progress a server has no bookmarks of a kind to which nothing happens.
+        But one whose history was put back is silent as well, until it is where it was before; so it is asked
+        where it is, and if it is behind, or does not count, the kind is listed again.
+        """
+        try:
+            params = {**self._params, "limit": "1"}
+            page = await self._client.read(self._path, self._resource.read, params, self._resource.accept)
+        except ReconcilerError as failure:
+            return failure
+        is_counted = page.resource_version.isdecimal() and self._version.isdecimal()
+        if is_counted and int(page.resource_version) >= int(self._version):
+            return None
+        self._version = ""
+        return error
 
     def _is_to_begin_anew(self, error: KubernetesError) -> bool:
         """Whether the version is forgotten, or the kind perhaps gone."""

@@ -216,6 +216,7 @@ class ControlPlane(Cluster):
             listen_client_urls=url,
             advertise_client_urls=url,
             listen_peer_urls="http://127.0.0.1:0",
+            watch_progress_notify_interval="5s",  # as kubeadm has it: without, quiet kinds have no bookmarks
             unsafe_no_fsync=True,  # what a crash would lose is thrown away anyway
             quota_backend_bytes=4 << 30,
             log_level="warn",

@@ -26,6 +26,9 @@ from tests.web.world import TOKEN, RecordingReceiver
 
 STORE = "bench"
 HEAD = re.compile(rf"{STORE}-[0-9a-f]+")
+CALM, CALM_SHARE = 5.0, 0.2
+"""For how many seconds the API server must use no more than this share of a core."""
+
 PATIENCE = 600.0
 """Seconds after which something will not come any more."""
 
@@ -74,6 +77,17 @@ class Stage:
             install(self.plane, scale.by_helm)
         copy(self.plane, self.scale.times, scale.times)
         self.scale = scale
+        self._calm_down()
+
+    def _calm_down(self) -> None:
+        """Wait until the controllers have seen all that there is, and ask for nothing any more."""
+
+        def is_calm() -> bool:
+            before, began = self.apiserver_cpu(), time.monotonic()
+            time.sleep(CALM)
+            return self.apiserver_cpu() - before < CALM_SHARE * (time.monotonic() - began)
+
+        self.plane.wait(is_calm, "the API server being at rest", PATIENCE)
 
     def project(self, git: Mapping[str, object] | None = None, **spec: object) -> None:
         """Apply the project, with its record in ConfigMaps or in a git repository."""

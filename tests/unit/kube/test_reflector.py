@@ -327,14 +327,48 @@ async def test_a_dead_connection_is_given_up(serve: ServerOf, monkeypatch: pytes
     ]
 
 
-async def test_a_watch_that_never_brought_a_bookmark_is_no_proof_and_the_kind_is_listed_again(
-    serve: ServerOf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A server whose history was put back waits for the version that it has not reached yet, in silence."""
+@pytest.fixture
+def soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SILENCE", 0.2)
     monkeypatch.setattr(module, "GRACE", 0.01)
+
+
+@pytest.mark.usefixtures("soon_silent")
+@pytest.mark.parametrize("version", ["9", "699", "AQ=="])
+async def test_a_server_whose_history_was_put_back_is_listed_again(serve: ServerOf, version: str) -> None:
+    """It waits for the version that it has not reached yet, in silence."""
+    behind = Reply(body={"metadata": {"resourceVersion": version}, "items": []})
     server = serve(
-        answers(listed(700, service("a", 5)), Reply(body=[], hang=True), listed(9, service("b", 8)))
+        answers(listed(700, service("a", 5)), Reply(body=[], hang=True), behind, listed(9, service("b", 8)))
     )
     told = await reflected(server, "listed b")
     assert told == ["listed a", "current", "failed KubernetesError", "listed b"]
+    assert server.requests[2].query["limit"] == "1"
+
+
+@pytest.mark.usefixtures("soon_silent")
+async def test_a_kind_to_which_nothing_happens_may_go_without_bookmarks(serve: ServerOf) -> None:
+    """A server has none where etcd does not tell of its progress."""
+    silent = Reply(body=[], hang=True)
+    server = serve(
+        answers(
+            *(listed(700, service("a", 5)), silent, listed(700, service("a", 5))),
+            *(silent, listed(705, service("a", 5))),
+            Reply(body=[event("ADDED", service("b", 706))]),
+        )
+    )
+    assert await reflected(server, "put b ()") == ["listed a", *["current"] * 3, "put b ()"]
+    watched = [request.query["resourceVersion"] for request in server.requests if "watch" in request.query]
+    assert watched[:3] == ["700", "700", "700"]
+
+
+@pytest.mark.usefixtures("soon_silent")
+async def test_a_silent_server_that_does_not_say_where_it_is_is_trouble(serve: ServerOf) -> None:
+    server = serve(
+        answers(
+            *(listed(700, service("a", 5)), Reply(body=[], hang=True), Reply(500)),
+            Reply(body=[event("ADDED", service("b", 706))]),
+        )
+    )
+    told = await reflected(server, "put b ()")
+    assert told == ["listed a", "current", "failed KubernetesError", "current", "put b ()"]
