@@ -52,9 +52,17 @@ class Known(msgspec.Struct, frozen=True):
 
 
 def is_plain(step: Step, policy: PolicyInEffect) -> bool:
-    """Whether a step is an ordinary commit: nothing that waits for other looks, or for what people say."""
+    """Whether a step is an ordinary commit: nothing that waits for other looks, or for what people say, and
+    no app under another UUID. The former one has to end, and is in the record only until then: were the
+    ledger lost since it was read, nobody would know it."""
     waits = step.is_premature or step.braking.course is not Course.NONE
-    return not waits and policy.push.approval != REQUIRED
+    renamed = any(
+        change.before is not None
+        and change.after is not None
+        and change.before.app_uuid != change.after.app_uuid
+        for change in step.decision.changes
+    )
+    return not (waits or renamed or policy.push.approval == REQUIRED)
 
 
 def is_idle(step: Step, on: Ground) -> bool:

@@ -43,6 +43,29 @@ async def set_back(in_configmaps: World) -> AsyncIterator[Operator]:
         yield operator
 
 
+async def test_an_app_whose_uuid_changes_when_the_ledger_is_lost_ends_under_the_former(
+    in_configmaps: World,
+) -> None:
+    """Only the record has the former one then, and only until the app is recorded under the other."""
+    world, operator = in_configmaps, Operator(in_configmaps)
+    operator.moved = asyncio.Event()
+    world.cluster.install("shop/web")
+    world.cluster.uuid("shop", "first")
+    async with operator.running():
+        await operator.apply()
+        await operator.passes(SOON)
+        world.disk.lose_ledger()
+        world.cluster.uuid("shop", "second")
+        operator.moved.set()
+        await operator.passes(SOON)
+    told = [
+        (push["app_api_info"]["app_uuid"], push["app_info"]["helm_info"]["status"])
+        for _, push in world.requests
+    ]
+    assert told == [("A-first", "deployed"), ("A-first", "uninstalled"), ("A-second", "deployed")]
+    await world.check()
+
+
 def images(world: World) -> list[str]:
     return [push["app_info"]["pod_info"][0]["image"] for _, push in world.requests]
 
