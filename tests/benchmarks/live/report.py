@@ -93,7 +93,7 @@ def _releases(run: Run) -> int:
 def _markdown(run: Run) -> str:
     load = ", ".join(f"{one:.1f}" for one in run.load)
     lines = [f"A cluster of {run.scale}; {run.machine}; load average {load} when it began; {run.at}."]
-    if run.load[0] > (os.cpu_count() or 1):
+    if run.load[0] > 2 * (os.cpu_count() or 1):  # it tells of minutes that are over, too
         lines.append("Other work ran beside it, so that times are several times what they are alone.")
     if _releases(run) < 1_000:
         lines.append(
