@@ -58,9 +58,9 @@ class Reading:
         self._wake = asyncio.Event()
         self._waiting: list[asyncio.Future[None]] = []
 
-    def put_release(self, one: ListedRelease) -> None:
+    def put_release(self, ref: Ref, one: ListedRelease) -> None:
         """A revision that came, or is as it is now."""
-        release, ref = one.release, _ref(one)
+        release = one.release
         key = AppKey(release.namespace, release.name)
         former = self._keys.get(ref)
         if former is not None:
@@ -210,5 +210,6 @@ class Reading:
         self._folding.know_secrets(self._read_values.values())
 
 
-def _ref(one: ListedRelease) -> Ref:
+def release_ref(one: ListedRelease) -> Ref:
+    """Where a revision is."""
     return Ref(one.release.driver, one.release.namespace, one.release.object_name)

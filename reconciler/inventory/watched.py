@@ -22,7 +22,7 @@ from reconciler.inventory.index import part_ref
 from reconciler.inventory.listing import Scope
 from reconciler.inventory.objects import Look, Namespace, Part, Workload
 from reconciler.inventory.ownership import Ref, workload_ref
-from reconciler.inventory.reading import MAX_REQUESTS, Reading
+from reconciler.inventory.reading import MAX_REQUESTS, Reading, release_ref
 from reconciler.inventory.watched_kind import WatchedKind
 from reconciler.kube import resources
 from reconciler.kube.client import Client
@@ -205,8 +205,8 @@ class WatchedSource:
 
     def _releases(self, resource: Resource[ListedRelease]) -> WatchedKind:
         held = Held[ListedRelease](
-            lambda one: Ref(resource.kind, one.release.namespace, one.release.object_name),
-            lambda _, stored: self._reading.put_release(stored),
+            release_ref,
+            self._reading.put_release,
             self._reading.drop_release,
             self._wants,
             self.changed.set,

@@ -1,8 +1,8 @@
 """One kind, listed once and then watched for ever: what keeps a live view of it.
 
 A list gives the state and a version, a watch from there every change. A watch ends by itself after some
-minutes and goes on from the last version that was seen; a connection that is silent is dead, since the
-server sends a bookmark about once a minute. When the server has forgotten the version (410, as an answer
+minutes and goes on from the last version that was seen; a connection that is silent counts as dead, since
+most servers send a bookmark about once a minute. When the server has forgotten the version (410, as an answer
 or as an event of the watch), the kind is listed again, and nothing is forgotten meanwhile: what came and
 went is for the holder to find by comparing. Of a kind that the server does not have there is none.
 """

@@ -8,7 +8,7 @@ import gzip
 import json
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -16,14 +16,12 @@ from reconciler.inventory import bodies
 from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.live import LiveSource
 from reconciler.inventory.watched import WatchedSource
-from reconciler.kube.client import JSON, Client, Page, Params
+from reconciler.kube.client import JSON, Client, Page
 from reconciler.model import AppKey, PolicyInEffect
 from tests.cluster.test_collect import DENY_SYSTEM, install, namespace
 from tests.cluster.test_watched import folded
 from tests.controlplane.audit import AuditEvent
 from tests.controlplane.plane import ControlPlane
-
-T = TypeVar("T")
 
 DRIVERS = ("secret", "configmap")
 PLAIN = 25
@@ -166,18 +164,11 @@ class Meddled(Client):
     happens: Callable[[], object] = staticmethod(lambda: None)
     times = 0
 
-    async def flowing(
-        self,
-        path: str,
-        read: Callable[[Iterator[bytes]], Page[T]],
-        params: Params,
-        page_size: int,
-        others: int,
-    ) -> AsyncGenerator[Page[T], None]:
+    async def flowing(self, *asked: Any, **named: Any) -> AsyncGenerator[Page[Any], None]:
         self.times += 1
         if self.times == 1:
             self.happens()
-        async with aclosing(super().flowing(path, read, params, page_size, others)) as pages:
+        async with aclosing(super().flowing(*asked, **named)) as pages:
             async for page in pages:
                 yield page
 

@@ -75,7 +75,7 @@ class Upgrades:
 
 def upgrade(stage: Stage, effort: Effort) -> Iterator[Row]:
     """From Helm's last write to the record and to the push, and what an upgrade costs."""
-    idle = _idle(stage)
+    idle = stage.apiserver_share(30)  # it collects garbage every now and then
     alone = _cost_of_upgrades(stage, effort.upgrades // 2, idle)
     with counting(stage.plane.server) as way:
         rounds, server_cpu = baselines.polled(stage, effort.polled, way.url)
@@ -324,13 +324,6 @@ def _cost_of_upgrades(stage: Stage, count: int, idle: float) -> float:
         upgrades.one()
     seconds = time.monotonic() - began
     return (stage.apiserver_cpu() - before - idle * seconds) / count
-
-
-def _idle(stage: Stage) -> float:
-    """CPU of the API server in a second in which nobody asks it for anything."""
-    before = stage.apiserver_cpu()
-    time.sleep(30)  # it collects garbage every now and then
-    return (stage.apiserver_cpu() - before) / 30
 
 
 def _blow(stage: Stage, seconds: float, rate: int) -> int:

@@ -133,13 +133,13 @@ def once(stage: Stage, effort: Effort) -> Iterator[Row]:
 
 def quiet(stage: Stage, effort: Effort) -> Iterator[Row]:
     """A cluster in which nothing happens: what the operator, and the poll, need and cost."""
-    idle = _apiserver_alone(stage, effort.quiet / 2)
+    idle = stage.apiserver_share(effort.quiet / 2)
     with counting(stage.plane.server) as way:
         rounds, with_poll = baselines.polled(stage, effort.polled, way.url)
         polled = way.bytes / (len(rounds) + 1) / baselines.PERIOD
     poll_cost = max(with_poll / baselines.PERIOD - idle, 0.0)
     poll_cpu = statistics.median(one.cpu for one in rounds) / baselines.PERIOD
-    rest = _apiserver_alone(stage, effort.quiet / 2)  # the poll has left it another heap to look through
+    rest = stage.apiserver_share(effort.quiet / 2)  # the poll has left it another heap to look through
     with counting(stage.plane.server) as way:
         at_rest = _Window(stage, way.url, lambda: way.bytes, effort.quiet, "10m")
         often = _Window(stage, way.url, lambda: way.bytes, max(effort.quiet / 2, 130.0), "1m")
@@ -207,13 +207,6 @@ class _Window:
                 word = f"{one.verb} {one.resource}"
                 counts[word] = counts.get(word, 0) + 1
             self.kinds = ", ".join(f"{count} {word}" for word, count in sorted(counts.items())[:6])
-
-
-def _apiserver_alone(stage: Stage, seconds: float) -> float:
-    """CPU a second of the API server while none of those that are compared asks anything."""
-    before = stage.apiserver_cpu()
-    time.sleep(seconds)
-    return (stage.apiserver_cpu() - before) / seconds
 
 
 def stage_namespaces(stage: Stage) -> int:

@@ -83,9 +83,7 @@ class Stage:
         """Wait until the controllers have seen all that there is, and ask for nothing any more."""
 
         def is_calm() -> bool:
-            before, began = self.apiserver_cpu(), time.monotonic()
-            time.sleep(CALM)
-            return self.apiserver_cpu() - before < CALM_SHARE * (time.monotonic() - began)
+            return self.apiserver_share(CALM) < CALM_SHARE
 
         self.plane.wait(is_calm, "the API server being at rest", PATIENCE)
 
@@ -162,6 +160,12 @@ class Stage:
 
     def apiserver_cpu(self) -> float:
         return cpu_of(self.plane.pid_of("kube-apiserver"))
+
+    def apiserver_share(self, seconds: float) -> float:
+        """CPU a second of the API server, for so many seconds in which nothing is asked of it here."""
+        before, began = self.apiserver_cpu(), time.monotonic()
+        time.sleep(seconds)
+        return (self.apiserver_cpu() - before) / (time.monotonic() - began)
 
 
 class Operator:

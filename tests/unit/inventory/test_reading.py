@@ -14,7 +14,7 @@ from reconciler.inventory.fold import Folding
 from reconciler.inventory.inventory import Inventory
 from reconciler.inventory.objects import Kind, StoredRelease
 from reconciler.inventory.ownership import Ref
-from reconciler.inventory.reading import Reading
+from reconciler.inventory.reading import Reading, release_ref
 from reconciler.kube.resources import ListedRelease, ListedSecret
 from reconciler.model import AppKey, PolicyInEffect
 from tests.builders import CLUSTER_UUID
@@ -85,6 +85,9 @@ class Bench:
         ]
         return Reply(body=answer(has(1, has(2, "9")), *items))
 
+    def put(self, one: ListedRelease) -> None:
+        self.reading.put_release(release_ref(one), one)
+
     def inventory(self) -> Inventory:
         return self.folding.inventory(
             cluster_uuid=CLUSTER_UUID, policy=PolicyInEffect(), adopted={}, previous={}, gaps=()
@@ -108,14 +111,14 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 async def test_a_body_whose_request_failed_is_read_again_though_nobody_looks(bench: Bench) -> None:
     bench.answers = [lambda: status(500, "etcd is away")] * 2
-    bench.reading.put_release(listed())
+    bench.put(listed())
     assert (await bench.until(lambda seen: WEB in seen.unreadable)).apps == {}
     assert WEB in (await bench.until(lambda seen: WEB in seen.apps)).apps
     assert len(bench.server.requests) == 3
 
 
 async def test_a_uuid_secret_whose_request_failed_is_read_again(bench: Bench) -> None:
-    bench.reading.put_release(listed())
+    bench.put(listed())
     await bench.reading.caught_up()
     bench.answers = [lambda: status(500, "etcd is away")]
     bench.reading.put_secret(ListedSecret("shop", "uuid", "u", "7"))
@@ -125,7 +128,7 @@ async def test_a_uuid_secret_whose_request_failed_is_read_again(bench: Bench) ->
 
 @pytest.mark.parametrize("reply", [status(404, "gone"), Reply(body={"metadata": {"uid": "another"}})])
 async def test_a_uuid_secret_keeps_its_value_until_it_is_said_to_be_gone(bench: Bench, reply: Reply) -> None:
-    bench.reading.put_release(listed())
+    bench.put(listed())
     bench.reading.put_secret(ListedSecret("shop", "uuid", "u", "7"))
     await bench.reading.caught_up()
     bench.answers = [lambda: reply]
@@ -140,29 +143,29 @@ async def test_a_uuid_secret_keeps_its_value_until_it_is_said_to_be_gone(bench: 
 async def test_a_revision_whose_label_names_another_release_leaves_the_one_that_it_was_of(
     bench: Bench,
 ) -> None:
-    bench.reading.put_release(listed())
+    bench.put(listed())
     await bench.reading.caught_up()
-    bench.reading.put_release(listed("other"))
+    bench.put(listed("other"))
     await bench.reading.caught_up()
     seen = bench.inventory()
     assert (set(seen.apps), set(seen.unreadable)) == (set(), {OTHER})  # the body says that it is web's
-    bench.reading.put_release(listed(""))
+    bench.put(listed(""))
     await bench.reading.caught_up()
     assert (bench.inventory().apps, len(bench.inventory().problems)) == ({}, 1)
-    bench.reading.put_release(listed())
+    bench.put(listed())
     bench.reading.drop_release(SECRET, listed())
     await bench.reading.caught_up()
     assert (bench.inventory().apps, bench.inventory().problems) == ({}, ())
 
 
 async def test_what_failed_and_was_replaced_is_not_remembered(bench: Bench) -> None:
-    bench.reading.put_release(listed(uid="0"))  # whose body is another's by now
+    bench.put(listed(uid="0"))  # whose body is another's by now
     await bench.reading.caught_up()
     assert WEB in bench.inventory().unreadable
-    bench.reading.put_release(listed())
+    bench.put(listed())
     await bench.reading.caught_up()
     assert WEB in bench.inventory().apps
-    bench.reading.put_release(msgspec.structs.replace(listed(), resource_version="6"))
+    bench.put(msgspec.structs.replace(listed(), resource_version="6"))
     await bench.reading.caught_up()
     assert len(bench.server.requests) == 2
 
@@ -178,11 +181,11 @@ def many() -> list[ListedRelease]:
 
 async def test_many_that_are_due_at_once_are_read_by_a_list(bench: Bench) -> None:
     for one in many():
-        bench.reading.put_release(one)
+        bench.put(one)
     await bench.reading.caught_up()
     assert {key.name for key in bench.inventory().apps} == {f"app-{number}" for number in MANY}
     assert [one.path for one in bench.server.requests] == ["/api/v1/secrets"]
-    bench.reading.put_release(listed())
+    bench.put(listed())
     await bench.reading.caught_up()
     assert len(bench.server.requests) == 2
 
@@ -192,7 +195,7 @@ async def test_what_has_gone_while_many_were_read_is_not_there(bench: Bench) -> 
     loop = asyncio.get_running_loop()
 
     def drop() -> None:
-        bench.reading.drop_release(_ref(ones[0]), ones[0])
+        bench.reading.drop_release(release_ref(ones[0]), ones[0])
 
     def drop_and_answer() -> Reply:
         loop.call_soon_threadsafe(drop)
@@ -200,7 +203,7 @@ async def test_what_has_gone_while_many_were_read_is_not_there(bench: Bench) -> 
 
     bench.answers = [drop_and_answer]
     for one in ones:
-        bench.reading.put_release(one)
+        bench.put(one)
     await bench.reading.caught_up()
     await bench.reading.caught_up()
     assert {key.name for key in bench.inventory().apps} == {f"app-{number}" for number in MANY[1:]}
@@ -209,11 +212,7 @@ async def test_what_has_gone_while_many_were_read_is_not_there(bench: Bench) -> 
 async def test_where_not_all_may_be_read_each_is_asked_for(bench: Bench) -> None:
     bench.without = None
     for one in many():
-        bench.reading.put_release(one)
+        bench.put(one)
     await bench.reading.caught_up()
     assert len(bench.server.requests) == len(MANY)
     assert not any("limit" in one.query for one in bench.server.requests)
-
-
-def _ref(one: ListedRelease) -> Ref:
-    return Ref(Kind.RELEASE_SECRETS, "shop", one.release.object_name)
